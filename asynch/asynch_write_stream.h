@@ -1,0 +1,80 @@
+/* Writes to a connected socket, a pipe or a terminal: a queue of message blocks that go out whole,
+ * in order, gathered. ACE: ACE_Asynch_Write_Stream. */
+#ifndef PROACTOR_ASYNCH_WRITE_STREAM_H
+#define PROACTOR_ASYNCH_WRITE_STREAM_H
+
+#include <proactor/handler.h>
+
+PRO_BEGIN_DECLS
+
+/* Most pieces that one round gathers. */
+#define PRO_WRITE_BUFFERS 16
+/* The bytes a write stream queues unless pro_asynch_write_stream_set_limit says otherwise. */
+#define PRO_WRITE_QUEUE_BYTES (16u * 1024 * 1024)
+
+struct pro_asynch_write_stream {
+	struct pro_operation operation; /* first */
+
+	/* Private. */
+	PRO_ATOMIC(struct pro_message_block *) incoming; /* from other threads, newest first */
+	PRO_ATOMIC(size_t) queued_bytes;
+	size_t queued_peak;
+	size_t limit_bytes;
+	struct pro_message_block *queue_head; /* being sent or waiting */
+	struct pro_message_block *queue_tail;
+	struct pro_message_block *done_head; /* to be reported */
+	struct pro_message_block *done_tail;
+	struct pro_message_block *piece; /* of the head's chain: the next to be sent */
+	size_t piece_sent;               /* bytes of it that went out */
+	size_t head_sent;                /* bytes of the head's message that went out */
+	struct pro_event done_event;
+	bool is_active;    /* a flight is under way */
+	bool is_reporting; /* done_event is queued */
+	bool is_broken;    /* a message was cut: later writes fail with PRO_EPIPE */
+	bool shutdown_asked;
+	struct pro_buffer buffers[PRO_WRITE_BUFFERS];
+};
+
+/* error 0: all bytes went out. Otherwise bytes_transferred tells how many did. Either way rd has
+ * been moved by what went out, and the block belongs to the handler again. After a message that was
+ * cut the stream is broken: what was queued behind it completes with PRO_ECANCELED, later writes
+ * with PRO_EPIPE. */
+struct pro_asynch_write_stream_result {
+	PRO_RESULT_MEMBERS;
+	struct pro_message_block *block;
+	size_t bytes_requested;
+};
+
+/* Binds the writer to its handler and to `handle` (PRO_INVALID_HANDLE: the handle that the handler
+ * owns). One writer per handle. Needs handle_write_stream. PRO_EINVAL, PRO_EBUSY in flight. [set-up
+ * or callback] Since 0.1. */
+PRO_API int pro_asynch_write_stream_open(struct pro_asynch_write_stream *writer,
+		struct pro_handler *handler, pro_handle handle, const void *completion_key);
+
+/* Queues the unread bytes of `block` alone. The block is the library's until its callback; each
+ * block has its callback, in order. An act set before with pro_operation_set_act goes with it.
+ * PRO_EINVAL when it is empty or already queued, PRO_EFULL above the limit, PRO_ECLOSED. [any
+ * thread] Since 0.1. */
+PRO_API int pro_asynch_write_stream_write(
+		struct pro_asynch_write_stream *writer, struct pro_message_block *block);
+
+/* Queues the unread bytes of a whole cont chain as one message. [any thread] ACE: writev. Since
+ * 0.1. */
+PRO_API int pro_asynch_write_stream_writev(
+		struct pro_asynch_write_stream *writer, struct pro_message_block *chain);
+
+/* Sends the end of the stream once all that is queued went out. Later writes are refused with
+ * PRO_EPIPE. [callback, or set-up] Since 0.1. */
+PRO_API int pro_asynch_write_stream_shutdown(struct pro_asynch_write_stream *writer);
+
+/* A write that would make the queue longer than `bytes` is refused with PRO_EFULL, unless the queue
+ * is empty. [set-up] Since 0.1. */
+PRO_API void pro_asynch_write_stream_set_limit(
+		struct pro_asynch_write_stream *writer, size_t bytes);
+
+/* Bytes accepted and not yet sent. [any thread] Since 0.1. */
+PRO_API size_t pro_asynch_write_stream_queued(const struct pro_asynch_write_stream *writer);
+
+PRO_END_DECLS
+
+#endif

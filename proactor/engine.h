@@ -1,0 +1,163 @@
+/* Private: what the engine offers to handlers/, asynch/ and ports/. Not installed.
+ *
+ * The way of a completion: start → port → completion → handler.
+ *
+ *   pro__operation_start ──► port->submit ──► (the system) ──► port->wait reaps ──►
+ * pro__operation_complete ▲     │ other threads: inbox                                   │
+ * vtbl->advance: MORE ──► port->submit │     └──────► drained by the loop ▼ DONE callback ◄──
+ * vtbl->deliver ◄── dispatch ◄──────────────────── queue of events
+ */
+#ifndef PROACTOR_ENGINE_H
+#define PROACTOR_ENGINE_H
+
+#include <proactor/operation.h>
+#include <proactor/proactor.h>
+
+#include <stdatomic.h>
+
+#include "list.h"
+#include "ports/port.h"
+
+enum pro_operation_state {
+	PRO__IDLE,      /* the caller's */
+	PRO__QUEUED,    /* accepted from another thread, not yet seen by the loop */
+	PRO__IN_FLIGHT, /* the port's */
+	PRO__READY      /* complete, its event queued */
+};
+
+/* Bits of pro_operation.flags; the loop thread's, but PRO__STALL_DEADLINE which is the caller's
+ * while idle. */
+enum {
+	PRO__STALL_DEADLINE = 1, /* timeout_ms counts from the last progress */
+	PRO__CANCEL_ASKED = 2,   /* by the user, a close or a deadline */
+	PRO__TIMED_OUT = 4,      /* the deadline asked */
+	PRO__SUBMITTED = 8,      /* the port has it: cancel goes to the port */
+	PRO__BORROWS = 16        /* READ_STREAM without buffers: the port lends */
+};
+
+enum pro_advance { PRO__DONE, PRO__MORE };
+
+/* A class of operations. */
+struct pro_operation_vtbl {
+	const char *name; /* "read_stream" */
+
+	/* The port has ended what it was asked for (error, os_error, bytes of this round in `bytes`).
+	 * Accounts for it; PRO__MORE when the operation is to be submitted again with what is left
+	 * (never after an error). At the end operation->bytes is the total. NULL: always PRO__DONE.
+	 * [loop thread] */
+	enum pro_advance (*advance)(struct pro_operation *operation, size_t bytes);
+
+	/* Builds the typed result on the stack and calls the handler's slot. The state is IDLE already,
+	 * so that the callback can start anew; the object may be gone when the callback returns.
+	 * [callback] */
+	void (*deliver)(struct pro_operation *operation);
+
+	/* Another thread left work for an operation that queues (write_stream). NULL elsewhere. [loop
+	 * thread] */
+	void (*nudge)(struct pro_operation *operation);
+};
+
+enum pro_owner_state {
+	PRO__OPEN,
+	PRO__CLOSING,        /* refuses starts; flights are being cancelled */
+	PRO__CLOSING_HANDLE, /* nothing is in flight; the port closes the handle */
+	PRO__CLOSED          /* handle_close queued or run */
+};
+
+/* ---- operations (operation.c) ---- */
+
+/* Binds an operation object to its class and owner; the rest of it becomes zero. */
+void pro__operation_init(struct pro_operation *operation, const struct pro_operation_vtbl *vtbl,
+		enum pro_opcode opcode, struct pro_owner *owner, pro_handle handle);
+
+/* Whether a start may fill in its request now: 0, PRO_EBUSY, PRO_ECLOSED, PRO_EFORKED, PRO_EINVAL
+ * (not opened). The caller then fills operation->request and calls pro__operation_start. [any
+ * thread] */
+int pro__operation_check(struct pro_operation *operation);
+
+/* Starts the flight that the request describes. 0 or as pro__operation_check. [any thread] */
+int pro__operation_start(struct pro_operation *operation);
+
+/* Ends the current submission: called by the port, exactly once per submit, on the loop thread.
+ * `error` 0 or PRO_E…; `bytes` moved in this submission. */
+void pro__operation_complete(
+		struct pro_operation *operation, int error, int os_error, size_t bytes);
+
+/* The same from another thread (workers): the loop completes it. `error`, `os_error` and `bytes`
+ * are kept in the operation. */
+void pro__operation_complete_remote(
+		struct pro_operation *operation, int error, int os_error, size_t bytes);
+
+/* Bytes moved without the submission ending: feeds stall deadlines. [loop thread] */
+void pro__operation_progress(struct pro_operation *operation);
+
+/* Wakes a queueing operation (vtbl->nudge) on the loop. [any thread but the loop's] */
+void pro__operation_nudge(struct pro_operation *operation);
+
+/* ---- owners (owner.c) ---- */
+
+void pro__owner_init(
+		struct pro_owner *owner, struct pro_proactor *proactor, void (*closed)(struct pro_owner *));
+/* [any thread] see pro_handler_close. */
+int pro__owner_close(struct pro_owner *owner);
+int pro__owner_post(struct pro_owner *owner, struct pro_message_block *block, const void *act);
+int pro__owner_wakeup(struct pro_owner *owner);
+bool pro__owner_is_closing(const struct pro_owner *owner);
+/* One more, one fewer thing that must be delivered before the owner can close. [loop thread] */
+void pro__owner_hold(struct pro_owner *owner);
+void pro__owner_release(struct pro_owner *owner);
+
+/* ---- the proactor (proactor.c) ---- */
+
+/* Whether this thread is running the loop of `proactor` now. */
+bool pro__on_loop(const struct pro_proactor *proactor);
+/* Appends to the queue of events. [loop thread] */
+void pro__event_push(struct pro_proactor *proactor, struct pro_event *event);
+/* Adds `bits` and one hold to a node and sends it to the loop. [any thread] */
+void pro__inbox_request(struct pro_proactor *proactor, struct pro_inbox_node *node, uint32_t bits);
+
+struct pro_port *pro__port(const struct pro_proactor *proactor);
+const struct pro_port_vtbl *pro__port_vtbl(const struct pro_proactor *proactor);
+
+/* Memory by the proactor's allocator. */
+void *pro__allocate(const struct pro_proactor *proactor, size_t size);
+void *pro__reallocate(const struct pro_proactor *proactor, void *memory, size_t size);
+void pro__deallocate(const struct pro_proactor *proactor, void *memory);
+
+/* ---- blocks lent to reads (lent_pool.c) ---- */
+
+/* A pool of equal blocks in one piece of memory, page-aligned, made when the proactor is. Block i
+ * has the bytes memory + i * block_size. On release (any thread) a block goes back by
+ * pro__lent_pool's own list, and port->lent_returned(port) is called on the loop thread when the
+ * port had said that it starves. */
+struct pro_lent_pool;
+struct pro_lent_pool *pro__lent_pool(const struct pro_proactor *proactor);
+unsigned char *pro__lent_pool_memory(
+		struct pro_lent_pool *pool, size_t *block_size, unsigned *count);
+/* The block of index i to be lent with `length` bytes written; or any free one (its index in
+ * *index). NULL when none is free. [loop thread] A port either uses take() at readiness, or keeps
+ * all indices itself from the start (reserve_all) and gets them back through
+ * pro_port_vtbl.lent_returned. */
+struct pro_message_block *pro__lent_pool_take(struct pro_lent_pool *pool);
+/* Gives up a block taken that was not needed. [loop thread] */
+void pro__lent_pool_give_back(struct pro_lent_pool *pool, struct pro_message_block *block);
+/* From now on the port hands out indices itself: lend(index) makes the block, lent_returned tells
+ * of each return. [loop thread] */
+void pro__lent_pool_reserve_all(struct pro_lent_pool *pool);
+struct pro_message_block *pro__lent_pool_lend(struct pro_lent_pool *pool, unsigned index);
+
+/* ---- threads for what can only block (worker_pool.c) ---- */
+
+struct pro_work {
+	struct pro_work *next;
+	void (*run)(struct pro_work *work); /* on a worker thread */
+};
+struct pro_worker_pool;
+struct pro_worker_pool *pro__worker_pool(const struct pro_proactor *proactor);
+/* Queues `work`; starts a thread when none is free and the limit allows. Fails only when not even
+ * one thread can be had (PRO_ENOMEM). [loop thread] */
+int pro__worker_pool_submit(struct pro_worker_pool *pool, struct pro_work *work);
+/* Takes `work` back if no thread has begun it. [loop thread] */
+bool pro__worker_pool_take_back(struct pro_worker_pool *pool, struct pro_work *work);
+
+#endif
