@@ -7,6 +7,8 @@
 
 #include "../engine.h"
 
+#include <sys/types.h>
+
 /* ---- descriptors (fd_table.c): which number means what now ---- */
 
 /* One for each descriptor number that was used; `extra` is the port's own part behind it. */
