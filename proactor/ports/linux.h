@@ -38,13 +38,15 @@ struct pro__fd_table {
 void pro__fd_table_init(
 		struct pro__fd_table *table, struct pro_proactor *proactor, size_t entry_size);
 void pro__fd_table_fini(struct pro__fd_table *table);
-/* The entry of a number, zero but for its epoch when new; NULL when there is no memory or the
- * number is negative. Entries never move. */
+/* The entry of a number, zero but for its epoch when new; NULL with errno ENOMEM or EBADF (no such
+ * descriptor). Entries never move. */
 struct pro__fd *pro__fd_table_get(struct pro__fd_table *table, pro_handle handle);
 /* The entry if there is one. */
 struct pro__fd *pro__fd_table_find(const struct pro__fd_table *table, pro_handle handle);
-/* Socket or not, listening, stream or datagram, pipe/tty or file. An error number (EBADF) when the
- * descriptor is bad. */
+/* The number means another file from now on. */
+void pro__fd_next_epoch(struct pro__fd *entry);
+/* Socket or not, listening, stream or datagram, pipe/tty or file; sockets become non-blocking,
+ * since accept4 and sendfile have no flag for it. 0 or an errno (EBADF). */
 int pro__fd_kind_of(int fd, uint8_t *kind);
 
 /* ---- steps (linux_io.c): one non-blocking try each; they count their system calls in *calls ----
@@ -87,8 +89,6 @@ enum pro__transmit_step pro__try_transmit(int fd, struct pro_transmit_request *t
 
 /* ---- blocking work, for the worker pool ---- */
 
-/* getaddrinfo. Sets *error to PRO_… and fills the request. [any thread] */
-void pro__resolve(struct pro_resolve_request *request, int *error, int *os_error);
 /* preadv / pwritev once, EINTR retried. >= 0 bytes, or -errno. [any thread] */
 ssize_t pro__read_file(int fd, const struct pro_buffer *buffers, unsigned count, uint64_t offset);
 ssize_t pro__write_file(int fd, const struct pro_buffer *buffers, unsigned count, uint64_t offset);
