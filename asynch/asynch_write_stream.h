@@ -17,21 +17,20 @@ struct pro_asynch_write_stream {
 
 	/* Private. */
 	PRO_ATOMIC(struct pro_message_block *) incoming; /* from other threads, newest first */
-	PRO_ATOMIC(size_t) queued_bytes;
-	size_t queued_peak;
+	PRO_ATOMIC(size_t) incoming_bytes;               /* of them */
+	PRO_ATOMIC(size_t) queued_bytes;                 /* of the queue; the loop's thread writes it */
 	size_t limit_bytes;
 	struct pro_message_block *queue_head; /* being sent or waiting */
 	struct pro_message_block *queue_tail;
 	struct pro_message_block *done_head; /* to be reported */
 	struct pro_message_block *done_tail;
 	struct pro_message_block *piece; /* of the head's chain: the next to be sent */
-	size_t piece_sent;               /* bytes of it that went out */
 	size_t head_sent;                /* bytes of the head's message that went out */
 	struct pro_event done_event;
-	bool is_active;    /* a flight is under way */
-	bool is_reporting; /* done_event is queued */
-	bool is_broken;    /* a message was cut: later writes fail with PRO_EPIPE */
-	bool shutdown_asked;
+	int broken_os_error;
+	bool is_reporting;   /* done_event is queued */
+	bool is_broken;      /* a message was cut: later writes fail with PRO_EPIPE */
+	bool is_shutting_down; /* the end of the stream follows what is queued */
 	struct pro_buffer buffers[PRO_WRITE_BUFFERS];
 };
 

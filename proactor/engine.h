@@ -32,7 +32,10 @@ enum {
 	PRO__CANCEL_ASKED = 2,   /* by the user, a close or a deadline */
 	PRO__TIMED_OUT = 4,      /* the deadline asked */
 	PRO__SUBMITTED = 8,      /* the port has it: cancel goes to the port */
-	PRO__BORROWS = 16        /* READ_STREAM without buffers: the port lends */
+	PRO__BORROWS = 16,       /* READ_STREAM without buffers: the port lends */
+	PRO__IN_SUBMIT = 32,     /* inside port->submit: its caller submits again */
+	PRO__SUBMIT_AGAIN = 64,  /* a completion inside port->submit wants that */
+	PRO__EVENT_QUEUED = 128  /* the event is in the queue */
 };
 
 enum pro_advance { PRO__DONE, PRO__MORE };
@@ -59,9 +62,8 @@ struct pro_operation_vtbl {
 
 enum pro_owner_state {
 	PRO__OPEN,
-	PRO__CLOSING,        /* refuses starts; flights are being cancelled */
-	PRO__CLOSING_HANDLE, /* nothing is in flight; the port closes the handle */
-	PRO__CLOSED          /* handle_close queued or run */
+	PRO__CLOSING, /* refuses starts; flights are being cancelled */
+	PRO__CLOSED   /* handle_close queued or run */
 };
 
 /* ---- operations (operation.c) ---- */
@@ -91,8 +93,18 @@ void pro__operation_complete_remote(
 /* Bytes moved without the submission ending: feeds stall deadlines. [loop thread] */
 void pro__operation_progress(struct pro_operation *operation);
 
-/* Wakes a queueing operation (vtbl->nudge) on the loop. [any thread but the loop's] */
+/* Wakes a queueing operation (vtbl->nudge) on the loop; consumes a hold of pro__owner_enter. [any
+ * thread] */
 void pro__operation_nudge(struct pro_operation *operation);
+
+/* Starts the deadline of the flight anew. [loop thread] */
+void pro__operation_rearm(struct pro_operation *operation);
+
+/* For operations that queue and so count their own starts and completions. [loop thread] */
+void pro__operation_count(struct pro_operation *operation, unsigned started, unsigned completed);
+void pro__operation_count_queued_bytes(struct pro_operation *operation, size_t bytes);
+/* Counts a refused start and returns its error. [any thread] */
+int pro__refuse(struct pro_proactor *proactor, int error);
 
 /* ---- owners (owner.c) ---- */
 
@@ -103,6 +115,15 @@ int pro__owner_close(struct pro_owner *owner);
 int pro__owner_post(struct pro_owner *owner, struct pro_message_block *block, const void *act);
 int pro__owner_wakeup(struct pro_owner *owner);
 bool pro__owner_is_closing(const struct pro_owner *owner);
+/* Before a request is sent from another thread: 0 and a hold that keeps the owner alive until the
+ * request was processed, or PRO_ECLOSED, PRO_EFORKED and no hold. [any thread] */
+int pro__owner_enter(struct pro_owner *owner);
+/* A hold in any state, for a caller that knows the owner to have something pending. [any thread] */
+void pro__owner_hold_remote(struct pro_owner *owner);
+/* Gives a hold of pro__owner_enter back without a request. [any thread] */
+void pro__owner_leave(struct pro_owner *owner);
+/* Gives back holds that an inbox node carried. [loop thread] */
+void pro__owner_leave_now(struct pro_owner *owner, uint32_t holds);
 /* One more, one fewer thing that must be delivered before the owner can close. [loop thread] */
 void pro__owner_hold(struct pro_owner *owner);
 void pro__owner_release(struct pro_owner *owner);
@@ -113,11 +134,15 @@ void pro__owner_release(struct pro_owner *owner);
 bool pro__on_loop(const struct pro_proactor *proactor);
 /* Appends to the queue of events. [loop thread] */
 void pro__event_push(struct pro_proactor *proactor, struct pro_event *event);
-/* Adds `bits` and one hold to a node and sends it to the loop. [any thread] */
+/* Adds `bits` and one hold to a node and sends it to the loop, which calls node->run. [any thread]
+ */
 void pro__inbox_request(struct pro_proactor *proactor, struct pro_inbox_node *node, uint32_t bits);
 
 struct pro_port *pro__port(const struct pro_proactor *proactor);
 const struct pro_port_vtbl *pro__port_vtbl(const struct pro_proactor *proactor);
+
+/* The malloc family as an allocator (base.c). */
+extern const struct pro_allocator pro__default_allocator;
 
 /* Memory by the proactor's allocator. */
 void *pro__allocate(const struct pro_proactor *proactor, size_t size);

@@ -29,8 +29,10 @@ struct pro_message_block {
 	const struct pro_allocator *owner; /* who frees this structure; NULL: the caller's memory */
 	struct pro_message_block *next;    /* link of the one queue that a block can stand in */
 	const void *queue_act;             /* what its queued start carries */
+	size_t queue_bytes;                /* asked for */
+	size_t queue_sent;                 /* gone out when it ended */
+	int queue_error;                   /* how it ended */
 	uint32_t queue_flags;
-	uint32_t reserved;
 };
 
 /* Binds `block` to `size` bytes of the caller's, empty (rd = wr = 0). The bytes must outlive every

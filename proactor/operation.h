@@ -89,9 +89,8 @@ struct pro_owner {
 	struct pro_list_node link;    /* in the proactor's list of owners; next NULL: not in it */
 	struct pro_list_node flights; /* operations in flight; the thread that leads the loop owns it */
 	size_t pending;               /* flights and events not yet delivered; the loop thread's */
-	PRO_ATOMIC(uint32_t) holds;   /* requests from other threads not yet processed */
-	PRO_ATOMIC(uint32_t) state;   /* enum pro_owner_state */
-	pro_handle handle;            /* closed with the owner; PRO_INVALID_HANDLE when it owns none */
+	PRO_ATOMIC(uint32_t) state; /* enum pro_owner_state, and above it the holds of other threads */
+	pro_handle handle;          /* closed with the owner; PRO_INVALID_HANDLE when it owns none */
 	struct pro_close_request close_request;
 	struct pro_inbox_node inbox;
 	struct pro_event close_event;
@@ -176,8 +175,10 @@ struct pro_operation {
 		struct pro_transmit_request *transmit;
 		struct pro_resolve_request *resolve;
 		struct {
+			uint64_t delay_ms;
 			uint64_t interval_ms; /* 0: one shot */
 			uint64_t due_ms;
+			uint64_t expirations; /* since the last callback */
 		} timer;
 	} request;
 
@@ -185,6 +186,7 @@ struct pro_operation {
 	int error;
 	int os_error;
 	size_t bytes;
+	size_t bytes_remote; /* of a completion on its way from another thread */
 
 	/* Private: what the port keeps per flight; it asserts that this suffices. */
 	union {
@@ -194,10 +196,11 @@ struct pro_operation {
 	} port;
 };
 
-/* Cancels the flight that is under way now. 0: it will complete soon, with PRO_ECANCELED or, if it
- * won the race, with its success; PRO_ENOTFOUND: nothing was in flight. The callback comes in
- * either case where a start returned 0. A timer cancelled with 0 never expires any more. [any
- * thread] ACE: ACE_Asynch_Operation::cancel. Since 0.1. */
+/* Cancels the flight that is under way now (of a write stream: all that is queued). 0: it will
+ * complete soon, with PRO_ECANCELED or, if it won the race, with its success; PRO_ENOTFOUND:
+ * nothing was in flight. The callback comes in either case where a start returned 0. A timer that
+ * was cancelled with 0 by a callback does not expire any more. [any thread] ACE:
+ * ACE_Asynch_Operation::cancel. Since 0.1. */
 PRO_API int pro_operation_cancel(struct pro_operation *operation);
 
 /* Gives every later flight of this object `timeout_ms` milliseconds from its start; then it is

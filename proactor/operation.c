@@ -1,0 +1,432 @@
+/* Operations: the life of a flight from its start to its callback, cancels and deadlines. */
+#include "proactor_private.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum operation_request {
+	OPERATION_START = 1,
+	OPERATION_COMPLETE = 2,
+	OPERATION_CANCEL = 4,
+	OPERATION_NUDGE = 8
+};
+
+static enum pro_operation_state operation_state(const struct pro_operation *operation)
+{
+	return (enum pro_operation_state)atomic_load_explicit(&operation->state, memory_order_relaxed);
+}
+
+static void operation_set_state(struct pro_operation *operation, enum pro_operation_state state)
+{
+	atomic_store_explicit(&operation->state, state, memory_order_relaxed);
+}
+
+static bool operation_queues_messages(const struct pro_operation *operation)
+{
+	return operation->vtbl->nudge != NULL;
+}
+
+static void operation_clear_flags(struct pro_operation *operation, unsigned flags)
+{
+	operation->flags = (uint8_t)(operation->flags & ~flags);
+}
+
+static void operation_push_event(struct pro_operation *operation)
+{
+	if (operation->flags & PRO__EVENT_QUEUED)
+		return;
+	operation->flags |= PRO__EVENT_QUEUED;
+	pro__owner_hold(operation->owner);
+	pro__event_push(operation->owner->proactor, &operation->event);
+}
+
+/* ---- deadlines ---- */
+
+static uint64_t saturating_add(uint64_t left, uint64_t right)
+{
+	return left > UINT64_MAX - right ? UINT64_MAX : left + right;
+}
+
+/* Milliseconds from now, rounded up, so that nothing is ever early. */
+static uint64_t due_after(struct pro_proactor *proactor, uint64_t delay_ms)
+{
+	uint64_t now_ns = pro_proactor_now_ns(proactor);
+
+	return saturating_add((now_ns + 999999) / 1000000, delay_ms);
+}
+
+void pro__operation_rearm(struct pro_operation *operation)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+
+	if (operation->timeout_ms < 0)
+		return;
+	pro__timer_queue_remove(&proactor->timers, &operation->deadline);
+	pro__timer_queue_insert(&proactor->timers, &operation->deadline,
+			due_after(proactor, (uint64_t)operation->timeout_ms));
+}
+
+void pro__operation_progress(struct pro_operation *operation)
+{
+	if (operation->flags & PRO__STALL_DEADLINE)
+		operation->progress_ms = pro_proactor_now_ms(operation->owner->proactor);
+}
+
+static void deadline_due(struct pro_operation *operation, uint64_t now_ms)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+	uint64_t due = saturating_add(operation->progress_ms + 1, (uint64_t)operation->timeout_ms);
+
+	/* Progress does not touch the timer, which would cost every transfer; the timer looks back. */
+	if ((operation->flags & PRO__STALL_DEADLINE) && operation->progress_ms && due > now_ms) {
+		pro__timer_queue_insert(&proactor->timers, &operation->deadline, due);
+		return;
+	}
+	operation->flags |= PRO__TIMED_OUT;
+	pro__operation_cancel_now(operation);
+}
+
+/* ---- timers: operations that never go to the port ---- */
+
+static void timer_submit(struct pro_operation *operation)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+	uint64_t due = due_after(proactor, operation->request.timer.delay_ms);
+
+	operation->request.timer.due_ms = due;
+	operation->request.timer.expirations = 0;
+	pro__timer_queue_insert(&proactor->timers, &operation->deadline, due);
+}
+
+static void timer_due(struct pro_operation *operation, uint64_t now_ms)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+	uint64_t interval = operation->request.timer.interval_ms;
+	uint64_t due = operation->request.timer.due_ms;
+	uint64_t passed;
+
+	if (interval == 0) {
+		operation->request.timer.expirations = 1;
+		pro__operation_complete(operation, 0, 0, 0);
+		return;
+	}
+	passed = now_ms > due ? 1 + (now_ms - due) / interval : 1;
+	operation->request.timer.expirations += passed;
+	operation->request.timer.due_ms = saturating_add(due, passed * interval);
+	pro__timer_queue_insert(
+			&proactor->timers, &operation->deadline, operation->request.timer.due_ms);
+	operation_push_event(operation);
+}
+
+void pro__operation_timer_due(struct pro_timer *timer, uint64_t now_ms)
+{
+	struct pro_operation *operation = pro_container_of(timer, struct pro_operation, deadline);
+
+	if (operation->opcode == PRO_OP_TIMER)
+		timer_due(operation, now_ms);
+	else
+		deadline_due(operation, now_ms);
+}
+
+/* ---- the way to the port and back ---- */
+
+/* A port may complete inside submit, and the operation may want to go on with what is left: a loop
+ * here instead of a recursion there. */
+static void operation_submit(struct pro_operation *operation)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+
+	if (operation->opcode == PRO_OP_TIMER) {
+		timer_submit(operation);
+		return;
+	}
+	do {
+		operation_clear_flags(operation, PRO__SUBMIT_AGAIN);
+		operation->flags |= PRO__IN_SUBMIT | PRO__SUBMITTED;
+		proactor->port_vtbl->submit(proactor->port, operation);
+		operation_clear_flags(operation, PRO__IN_SUBMIT);
+	} while (operation->flags & PRO__SUBMIT_AGAIN);
+}
+
+static void operation_finish(struct pro_operation *operation)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+
+	if (operation->error == PRO_ECANCELED && (operation->flags & PRO__TIMED_OUT))
+		operation->error = PRO_ETIMEDOUT;
+	if (operation->deadline.link)
+		pro__timer_queue_remove(&proactor->timers, &operation->deadline);
+	pro__list_remove(&operation->flight_link);
+	operation_set_state(operation, PRO__READY);
+	operation_push_event(operation);
+	pro__owner_release(operation->owner);
+}
+
+void pro__operation_complete(struct pro_operation *operation, int error, int os_error, size_t bytes)
+{
+	enum pro_advance advance;
+
+	assert(operation_state(operation) == PRO__IN_FLIGHT);
+	operation_clear_flags(operation, PRO__SUBMITTED);
+	operation->error = error;
+	operation->os_error = os_error;
+	if (bytes > 0)
+		pro__operation_progress(operation);
+	if (operation->vtbl->advance) {
+		advance = operation->vtbl->advance(operation, bytes);
+	} else {
+		operation->bytes += bytes;
+		advance = PRO__DONE;
+	}
+	if (advance == PRO__MORE && (operation->flags & PRO__CANCEL_ASKED)) {
+		operation->error = PRO_ECANCELED;
+		if (operation_queues_messages(operation))
+			operation->vtbl->advance(operation, 0);
+		advance = PRO__DONE;
+	}
+	if (advance == PRO__DONE)
+		operation_finish(operation);
+	else if (operation->flags & PRO__IN_SUBMIT)
+		operation->flags |= PRO__SUBMIT_AGAIN;
+	else
+		operation_submit(operation);
+}
+
+/* From accepted to in flight. */
+static void operation_launch(struct pro_operation *operation)
+{
+	struct pro_owner *owner = operation->owner;
+	struct pro_proactor *proactor = owner->proactor;
+
+	operation_set_state(operation, PRO__IN_FLIGHT);
+	operation_clear_flags(operation, PRO__CANCEL_ASKED | PRO__TIMED_OUT);
+	operation->bytes = 0;
+	operation->error = 0;
+	operation->progress_ms = 0;
+	pro__owner_register(owner);
+	pro__owner_hold(owner);
+	pro__list_append(&owner->flights, &operation->flight_link);
+	if (!operation_queues_messages(operation))
+		pro__counter_add(&proactor->started, 1);
+	if (pro__owner_is_closing(owner)) {
+		/* The close overtook a start of another thread. */
+		operation->flags |= PRO__CANCEL_ASKED;
+		pro__operation_complete(operation, PRO_ECANCELED, 0, 0);
+		return;
+	}
+	if (operation->opcode != PRO_OP_TIMER)
+		pro__operation_rearm(operation);
+	operation_submit(operation);
+}
+
+static void operation_deliver(struct pro_event *event)
+{
+	struct pro_operation *operation = pro_container_of(event, struct pro_operation, event);
+	struct pro_owner *owner = operation->owner;
+
+	operation_clear_flags(operation, PRO__EVENT_QUEUED);
+	/* A repeating timer stays in flight. */
+	if (operation_state(operation) == PRO__READY) {
+		if (!operation_queues_messages(operation))
+			pro__counter_add(&owner->proactor->completed, 1);
+		operation_set_state(operation, PRO__IDLE);
+	}
+	operation->vtbl->deliver(operation);
+	pro__owner_release(owner);
+}
+
+/* ---- requests of other threads ---- */
+
+static void operation_run_requests(struct pro_inbox_node *node, uint32_t requests, uint32_t holds)
+{
+	struct pro_operation *operation = pro_container_of(node, struct pro_operation, inbox);
+	struct pro_owner *owner = operation->owner;
+
+	if (requests & OPERATION_START)
+		operation_launch(operation);
+	if (requests & OPERATION_NUDGE)
+		operation->vtbl->nudge(operation);
+	if (requests & OPERATION_COMPLETE)
+		pro__operation_complete(
+				operation, operation->error, operation->os_error, operation->bytes_remote);
+	if ((requests & OPERATION_CANCEL) &&
+			atomic_load(&operation->cancel_flight) == atomic_load(&operation->flight))
+		pro__operation_cancel_now(operation);
+	pro__owner_leave_now(owner, holds);
+}
+
+void pro__operation_nudge(struct pro_operation *operation)
+{
+	pro__inbox_request(operation->owner->proactor, &operation->inbox, OPERATION_NUDGE);
+}
+
+void pro__operation_complete_remote(
+		struct pro_operation *operation, int error, int os_error, size_t bytes)
+{
+	operation->error = error;
+	operation->os_error = os_error;
+	operation->bytes_remote = bytes;
+	pro__owner_hold_remote(operation->owner);
+	pro__inbox_request(operation->owner->proactor, &operation->inbox, OPERATION_COMPLETE);
+}
+
+/* ---- for the classes of operations ---- */
+
+void pro__operation_init(struct pro_operation *operation, const struct pro_operation_vtbl *vtbl,
+		enum pro_opcode opcode, struct pro_owner *owner, pro_handle handle)
+{
+	memset(operation, 0, sizeof(*operation));
+	operation->vtbl = vtbl;
+	operation->opcode = (uint8_t)opcode;
+	operation->owner = owner;
+	operation->handle = handle;
+	operation->timeout_ms = PRO_NO_TIMEOUT;
+	operation->inbox.run = operation_run_requests;
+	operation->event.owner = owner;
+	operation->event.deliver = operation_deliver;
+}
+
+int pro__operation_check(struct pro_operation *operation)
+{
+	const struct pro_owner *owner = operation->owner;
+	const struct pro_proactor *proactor;
+
+	if (!owner)
+		return PRO_EINVAL;
+	proactor = owner->proactor;
+	if (operation_state(operation) != PRO__IDLE)
+		return pro__refuse(owner->proactor, PRO_EBUSY);
+	if (pro__owner_is_closing(owner) ||
+			atomic_load_explicit(&proactor->is_shutdown, memory_order_relaxed))
+		return pro__refuse(owner->proactor, PRO_ECLOSED);
+	if (proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port))
+		return pro__refuse(owner->proactor, PRO_EFORKED);
+	return 0;
+}
+
+static void operation_next_flight(struct pro_operation *operation)
+{
+	uint32_t flight = atomic_load_explicit(&operation->flight, memory_order_relaxed);
+
+	atomic_store_explicit(&operation->flight, flight + 1, memory_order_relaxed);
+}
+
+int pro__operation_start(struct pro_operation *operation)
+{
+	struct pro_owner *owner = operation->owner;
+	uint32_t idle = PRO__IDLE;
+	int error;
+
+	if (pro__on_loop(owner->proactor)) {
+		operation_next_flight(operation);
+		operation_launch(operation);
+		return 0;
+	}
+	error = pro__owner_enter(owner);
+	if (error)
+		return pro__refuse(owner->proactor, error);
+	if (!atomic_compare_exchange_strong(&operation->state, &idle, PRO__QUEUED)) {
+		pro__owner_leave(owner);
+		return pro__refuse(owner->proactor, PRO_EBUSY);
+	}
+	operation_next_flight(operation);
+	pro__inbox_request(owner->proactor, &operation->inbox, OPERATION_START);
+	return 0;
+}
+
+void pro__operation_count(struct pro_operation *operation, unsigned started, unsigned completed)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+
+	pro__counter_add(&proactor->started, started);
+	pro__counter_add(&proactor->completed, completed);
+}
+
+void pro__operation_count_queued_bytes(struct pro_operation *operation, size_t bytes)
+{
+	pro__counter_raise(&operation->owner->proactor->queued_bytes_peak, bytes);
+}
+
+/* ---- for everybody ---- */
+
+int pro__operation_cancel_now(struct pro_operation *operation)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+
+	if (operation_state(operation) != PRO__IN_FLIGHT)
+		return PRO_ENOTFOUND;
+	if (operation->flags & PRO__CANCEL_ASKED)
+		return 0;
+	operation->flags |= PRO__CANCEL_ASKED;
+	if (operation->opcode == PRO_OP_TIMER)
+		pro__operation_complete(operation, PRO_ECANCELED, 0, 0);
+	else if (operation->flags & PRO__SUBMITTED)
+		proactor->port_vtbl->cancel(proactor->port, operation);
+	return 0;
+}
+
+int pro_operation_cancel(struct pro_operation *operation)
+{
+	uint32_t flight;
+	uint32_t asked;
+
+	if (!operation || !operation->owner)
+		return PRO_EINVAL;
+	if (pro__on_loop(operation->owner->proactor) && operation_state(operation) != PRO__QUEUED)
+		return pro__operation_cancel_now(operation);
+	flight = atomic_load(&operation->flight);
+	if (!pro_operation_in_flight(operation))
+		return PRO_ENOTFOUND;
+	/* A closing owner has asked already; so this is no error to tell. */
+	if (pro__owner_enter(operation->owner))
+		return 0;
+	asked = atomic_load(&operation->cancel_flight);
+	while ((int32_t)(flight - asked) > 0 &&
+			!atomic_compare_exchange_weak(&operation->cancel_flight, &asked, flight))
+		;
+	pro__inbox_request(operation->owner->proactor, &operation->inbox, OPERATION_CANCEL);
+	return 0;
+}
+
+static int operation_set_timeout(struct pro_operation *operation, int64_t timeout_ms, bool is_stall)
+{
+	if (!operation || timeout_ms < PRO_NO_TIMEOUT)
+		return PRO_EINVAL;
+	operation->timeout_ms = timeout_ms;
+	operation_clear_flags(operation, PRO__STALL_DEADLINE);
+	if (is_stall)
+		operation->flags |= PRO__STALL_DEADLINE;
+	return 0;
+}
+
+int pro_operation_set_timeout(struct pro_operation *operation, int64_t timeout_ms)
+{
+	return operation_set_timeout(operation, timeout_ms, false);
+}
+
+int pro_operation_set_stall_timeout(struct pro_operation *operation, int64_t timeout_ms)
+{
+	return operation_set_timeout(operation, timeout_ms, true);
+}
+
+void pro_operation_set_act(struct pro_operation *operation, const void *act)
+{
+	operation->act = act;
+}
+
+void pro_operation_set_completion_key(struct pro_operation *operation, const void *completion_key)
+{
+	operation->completion_key = completion_key;
+}
+
+bool pro_operation_in_flight(const struct pro_operation *operation)
+{
+	enum pro_operation_state state = operation_state(operation);
+
+	return state == PRO__QUEUED || state == PRO__IN_FLIGHT;
+}
+
+struct pro_proactor *pro_operation_proactor(const struct pro_operation *operation)
+{
+	return operation->owner ? operation->owner->proactor : NULL;
+}
