@@ -1,0 +1,61 @@
+"""Counts the single tests in what ctest ran, and names the skipped ones.
+
+    python3 tests/count.py JUNIT_FILE
+
+A Check program tells "100%: Checks: 12, Failures: 0, Errors: 0", a script "12 passed, 0 failed,
+1 skipped"; a program that tells nothing is one test. Prints a line for each skip and, last, the
+counts.
+"""
+
+import re
+import sys
+import xml.etree.ElementTree
+
+CHECK_COUNTS = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)$", re.MULTILINE)
+SCRIPT_COUNTS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.MULTILINE)
+SKIP = re.compile(r"^skip\b:? ?(.*)$", re.MULTILINE)
+
+
+def count(case):
+    """(passed, failed, skipped, [reason of each skip]) of one testcase element."""
+    output = case.findtext("system-out") or ""
+    skips = SKIP.findall(output)
+    if case.get("status") == "notrun":
+        element = case.find("skipped")
+        message = element.get("message") if element is not None else ""
+        if "SKIP" not in message.upper():  # its program could not be started
+            return 0, 1, 0, []
+        return 0, 0, 1, skips or [message]
+    passed = failed = skipped = 0
+    for checks, failures, errors in CHECK_COUNTS.findall(output):
+        broken = int(failures) + int(errors)
+        passed += int(checks) - broken - len(skips)
+        failed += broken
+        skipped += len(skips)
+    for counts in SCRIPT_COUNTS.findall(output):
+        passed += int(counts[0])
+        failed += int(counts[1])
+        skipped += int(counts[2])
+    if case.get("status") == "fail":
+        failed = max(failed, 1)  # it crashed, or ran out of time, before it could tell
+    elif passed + failed + skipped == 0:
+        passed = 1
+    return passed, failed, skipped, skips
+
+
+def main():
+    if len(sys.argv) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    totals = [0, 0, 0]
+    for case in xml.etree.ElementTree.parse(sys.argv[1]).getroot().iter("testcase"):
+        *counts, skips = count(case)
+        totals = [total + number for total, number in zip(totals, counts)]
+        for reason in skips:
+            print("skip: %s: %s" % (case.get("name"), reason))
+    print("%d passed, %d failed, %d skipped" % tuple(totals))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

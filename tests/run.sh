@@ -1,0 +1,305 @@
+#!/bin/sh
+# Builds the project in every way it is meant to be built, and runs all tests.
+#
+#	sh tests/run.sh [--quick | --long]
+#
+# --quick  one compiler, Debug and Release, and what is installed: under three minutes
+# --long   all, and the tests that take minutes
+#
+# On Debian, as root or with sudo, it installs what it needs. The last line tells the counts; the
+# status is 0 when nothing failed and something ran.
+
+set -u
+LC_ALL=C
+PYTHONDONTWRITEBYTECODE=1
+export LC_ALL PYTHONDONTWRITEBYTECODE
+exec </dev/null
+
+PACKAGES="build-essential cmake pkg-config liburing-dev check python3 curl netcat-openbsd
+	clang clang-format libclang-rt-14-dev"
+# Without these nothing can be said; the rest is skipped with a word.
+NEEDED="cc c++ make cmake pkg-config python3"
+
+usage()
+{
+	sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
+}
+
+mode=default
+case "${1-}" in
+"") ;;
+--quick) mode=quick ;;
+--long) mode=long ;;
+--help) usage; exit 0 ;;
+*) usage >&2; exit 2 ;;
+esac
+
+root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+cd "$root" || exit 1
+jobs=$(nproc 2>/dev/null || echo 2)
+began=$(date +%s)
+passed=0
+failed=0
+skipped=0
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# ---- telling and counting ----
+
+say()
+{
+	printf '[%4d s] %s\n' $(($(date +%s) - began)) "$*"
+}
+
+fail()
+{
+	failed=$((failed + 1))
+	say "FAILED: $*"
+}
+
+skip()
+{
+	skipped=$((skipped + 1))
+	echo "skip: $*"
+}
+
+# Adds "N passed, N failed, N skipped", the last line of the file $1; false when it is not there.
+add_counts()
+{
+	counts=$(tail -n 1 "$1" |
+		sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p')
+	[ -n "$counts" ] || return 1
+	# shellcheck disable=SC2086 # three words
+	set -- $counts
+	passed=$((passed + $1))
+	failed=$((failed + $2))
+	skipped=$((skipped + $3))
+}
+
+# one WHAT COMMAND...: a test that is one command; its output is shown if it fails.
+one()
+{
+	what=$1
+	shift
+	if "$@" >"$work/one.log" 2>&1; then
+		passed=$((passed + 1))
+	else
+		tail -n 100 "$work/one.log"
+		fail "$what"
+		return 1
+	fi
+}
+
+finish()
+{
+	say "done"
+	if [ $((passed + failed)) -eq 0 ]; then
+		failed=1
+	fi
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ "$failed" -eq 0 ]
+	exit
+}
+
+has()
+{
+	command -v "$1" >/dev/null 2>&1
+}
+
+# ---- packages ----
+
+all_installed()
+{
+	# shellcheck disable=SC2086 # a list
+	[ "$(dpkg-query -W -f='${db:Status-Status}\n' $PACKAGES 2>/dev/null |
+		grep -cx installed)" -eq "$(echo $PACKAGES | wc -w)" ]
+}
+
+install_packages()
+{
+	if ! has apt-get || ! has dpkg-query; then
+		say "not a Debian system: using what is installed"
+		return
+	fi
+	if all_installed; then
+		return
+	fi
+	as_root=
+	if [ "$(id -u)" -ne 0 ]; then
+		if ! has sudo; then
+			say "neither root nor sudo: using what is installed"
+			return
+		fi
+		as_root=sudo
+	fi
+	say "installing packages"
+	# shellcheck disable=SC2086 # lists
+	if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y --no-install-recommends $PACKAGES; } >"$work/apt.log" 2>&1; then
+		tail -n 20 "$work/apt.log"
+		say "apt-get failed: using what is installed"
+	fi
+}
+
+need_tools()
+{
+	missing=
+	for tool in $NEEDED; do
+		has "$tool" || missing="$missing $tool"
+	done
+	if [ -z "$missing" ] && ! pkg-config --exists check; then
+		missing=" check (the unit test framework)"
+	fi
+	if [ -n "$missing" ]; then
+		say "missing:$missing"
+		fail "the tools"
+		finish
+	fi
+}
+
+# ---- builds and their tests ----
+
+# build PRESET: configures and builds it in build-PRESET.
+build()
+{
+	say "$1: building"
+	if ! { cmake --fresh --preset "$1" && cmake --build --preset "$1" --parallel "$jobs"; } \
+		>"$work/build.log" 2>&1; then
+		grep -E -A 8 'error|Error' "$work/build.log" | head -n 60
+		fail "$1: the build"
+		return 1
+	fi
+}
+
+# run_tests PRESET CTEST_ARGUMENT...: those tests, in build-PRESET.
+run_tests()
+{
+	preset=$1
+	shift
+	say "$preset: testing"
+	ctest --preset "$preset" --parallel "$jobs" --output-on-failure --output-junit "$work/junit.xml" \
+		--test-output-size-passed 1000000 --test-output-size-failed 1000000 "$@" >"$work/ctest.log" 2>&1
+	status=$?
+	if [ $status -ne 0 ]; then
+		cat "$work/ctest.log"
+	fi
+	failed_before=$failed
+	if ! python3 tests/count.py "$work/junit.xml" >"$work/counts" || ! add_counts "$work/counts"; then
+		cat "$work/ctest.log"
+		fail "$preset: no test was counted"
+		return 1
+	fi
+	grep '^skip' "$work/counts"
+	say "$preset: $(tail -n 1 "$work/counts")"
+	if [ $status -ne 0 ] && [ "$failed" -eq "$failed_before" ]; then
+		fail "$preset: ctest exited with $status"
+	fi
+}
+
+# check_preset PRESET COMPILER CTEST_ARGUMENT...: both, where there is such a compiler.
+check_preset()
+{
+	preset=$1
+	compiler=$2
+	shift 2
+	if ! has "$compiler"; then
+		skip "$preset: $compiler is not installed"
+		return
+	fi
+	build "$preset" && run_tests "$preset" "$@"
+}
+
+# ---- what a user gets ----
+
+# A user's project against the installed package. "$@": options of its configuration.
+consumer_by_cmake()
+{
+	consumer=$work/consumer
+	rm -rf "$consumer"
+	cmake -S tests/consumer -B "$consumer" -DCMAKE_PREFIX_PATH="$work/moved" "$@" &&
+		cmake --build "$consumer" --parallel "$jobs" &&
+		ctest --test-dir "$consumer" --output-on-failure --no-tests=error
+}
+
+# consumer_by_pkg_config COMPILER SOURCE STANDARD shared|static
+consumer_by_pkg_config()
+{
+	program=$work/pkg_config_consumer
+	if [ "$4" = shared ]; then
+		libraries=$(pkg-config --libs proactor) || return
+	else
+		# -lproactor would take the shared library, which lies beside it.
+		libraries=$(pkg-config --static --libs proactor | sed 's/-lproactor/-l:libproactor.a/')
+	fi
+	# shellcheck disable=SC2046,SC2086 # lists
+	"$1" -std="$3" "$2" -o "$program" $(pkg-config --cflags proactor) $libraries || return
+	if [ "$4" = shared ]; then
+		ldd "$program" | grep -q libproactor || return
+		LD_LIBRARY_PATH=$(pkg-config --variable=libdir proactor) "$program"
+	else
+		! ldd "$program" | grep libproactor && "$program"
+	fi
+}
+
+version_is_refused()
+{
+	sed "s/find_package(proactor 0.1 /find_package(proactor $1 /" tests/consumer/CMakeLists.txt \
+		>"$work/wrong/CMakeLists.txt" && ! cmake -S "$work/wrong" -B "$work/wrong/build" \
+		-DCMAKE_PREFIX_PATH="$work/moved"
+}
+
+check_package()
+{
+	say "package: installing, moving, using"
+	one "install" cmake --install build-release --prefix "$work/installed" || return
+	# What is installed must not know where it was.
+	mv "$work/installed" "$work/moved"
+	one "find_package" consumer_by_cmake
+	one "find_package, shared" consumer_by_cmake -DBUILD_SHARED_LIBS=ON
+	mkdir "$work/wrong"
+	cp tests/consumer/*.c tests/consumer/*.cpp "$work/wrong"
+	one "find_package refuses 0.2" version_is_refused 0.2
+	one "find_package refuses 1.0" version_is_refused 1.0
+	PKG_CONFIG_PATH=$(dirname "$(find "$work/moved" -name proactor.pc)")
+	export PKG_CONFIG_PATH
+	for kind in shared static; do
+		one "pkg-config, C, $kind" consumer_by_pkg_config cc tests/consumer/consumer.c c11 $kind
+		one "pkg-config, C++, $kind" consumer_by_pkg_config c++ tests/consumer/consumer_cxx.cpp \
+			c++17 $kind
+	done
+	unset PKG_CONFIG_PATH
+}
+
+check_style()
+{
+	say "style"
+	python3 tests/style.py build-release >"$work/style.log" 2>&1
+	grep -v '^ok ' "$work/style.log"
+	add_counts "$work/style.log" || fail "style: it did not end"
+}
+
+# ---- the run ----
+
+install_packages
+need_tools
+
+without_long="-LE long"
+[ "$mode" = long ] && without_long=
+
+# shellcheck disable=SC2086 # a list, or nothing
+{
+	check_preset debug cc $without_long
+	if build release; then
+		check_style
+		check_package
+	fi
+	if [ "$mode" != quick ]; then
+		check_preset epoll-only cc -LE long
+		check_preset clang clang -LE long
+		check_preset asan cc $without_long
+		check_preset tsan clang -LE long
+	fi
+}
+finish
