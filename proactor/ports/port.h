@@ -98,8 +98,9 @@ struct pro_port_vtbl {
 	 * latest. May be NULL. [loop thread] */
 	void (*arm_handle)(struct pro_port *port, uint64_t deadline_ns);
 
-	/* Blocks of the lent pool came back while the port said that it starves (pro_port_starves), or,
-	 * after pro__lent_pool_reserve_all, index by index. [loop thread] */
+	/* Blocks of the lent pool came back while the port said that it starves
+	 * (pro__lent_pool_starve), or, after pro__lent_pool_reserve_all, index by index. [loop thread]
+	 */
 	void (*lent_returned)(struct pro_port *port, unsigned index);
 
 	/* Prints nothing, allocates nothing: whether this process is not the one that made the port
@@ -142,5 +143,8 @@ extern const struct pro_port_vtbl *const pro__ports[];
 /* errno to enum pro_error (Linux), GetLastError and WSAGetLastError (Windows). PRO_EUNKNOWN for
  * what no table knows. */
 int pro__error_from_os(int os_error);
+/* Asks the system's resolver, which BLOCKS: sets *error to 0 or PRO_…, fills found and count. [any
+ * thread] */
+void pro__resolve(struct pro_resolve_request *request, int *error, int *os_error);
 
 #endif
