@@ -1,0 +1,115 @@
+/* The echo server: sends back what it gets. One allocation per connection, none per operation. */
+#include <proactor/asynch_acceptor.h>
+#include <proactor/asynch_read_stream.h>
+#include <proactor/asynch_write_stream.h>
+
+#include <stdlib.h>
+
+#include "../common/sample.h"
+
+struct echo {
+	struct pro_service_handler service; /* owns the socket */
+	struct pro_asynch_read_stream reader;
+	struct pro_asynch_write_stream writer;
+	struct pro_message_block block;
+	unsigned char bytes[4096];
+};
+
+static struct echo *echo_from_handler(struct pro_handler *handler)
+{
+	return pro_container_of(handler, struct echo, service.handler);
+}
+
+static void echo_read(struct echo *echo)
+{
+	pro_message_block_reset(&echo->block);
+	if (pro_asynch_read_stream_read(&echo->reader, &echo->block, 0) < 0)
+		pro_handler_close(&echo->service.handler);
+}
+
+static void echo_open(struct pro_service_handler *service)
+{
+	struct echo *echo = echo_from_handler(&service->handler);
+
+	if (pro_asynch_read_stream_open(&echo->reader, &service->handler, PRO_INVALID_HANDLE, NULL) ||
+			pro_asynch_write_stream_open(
+					&echo->writer, &service->handler, PRO_INVALID_HANDLE, NULL)) {
+		pro_handler_close(&service->handler);
+		return;
+	}
+	pro_message_block_init(&echo->block, echo->bytes, sizeof(echo->bytes));
+	echo_read(echo);
+}
+
+static void echo_handle_read_stream(
+		struct pro_handler *handler, const struct pro_asynch_read_stream_result *result)
+{
+	struct echo *echo = echo_from_handler(handler);
+
+	if (result->error || pro_asynch_write_stream_write(&echo->writer, result->block) < 0)
+		pro_handler_close(handler);
+}
+
+static void echo_handle_write_stream(
+		struct pro_handler *handler, const struct pro_asynch_write_stream_result *result)
+{
+	if (result->error)
+		pro_handler_close(handler);
+	else
+		echo_read(echo_from_handler(handler));
+}
+
+static void echo_handle_close(struct pro_handler *handler)
+{
+	free(echo_from_handler(handler));
+}
+
+static const struct pro_service_handler_vtbl echo_vtbl = {
+		.handler.handle_read_stream = echo_handle_read_stream,
+		.handler.handle_write_stream = echo_handle_write_stream,
+		.handler.handle_close = echo_handle_close,
+		.open = echo_open,
+};
+
+static struct pro_service_handler *acceptor_make_handler(struct pro_asynch_acceptor *acceptor)
+{
+	struct pro_proactor *proactor = pro_handler_proactor(&acceptor->handler);
+	struct echo *echo = malloc(sizeof(*echo));
+
+	if (!echo || pro_service_handler_init(&echo->service, &echo_vtbl, proactor)) {
+		free(echo);
+		return NULL;
+	}
+	return &echo->service;
+}
+
+static const struct pro_asynch_acceptor_vtbl acceptor_vtbl = {
+		.make_handler = acceptor_make_handler,
+};
+
+int main(int argc, char **argv)
+{
+	static struct pro_asynch_acceptor acceptor; /* the loop's until the proactor is destroyed */
+	const char *listen = "127.0.0.1:7007";
+	const struct sample_option option = {"--listen", .value = "HOST:PORT", .text = &listen,
+			.help = "default 127.0.0.1:7007; port 0 picks one"};
+	const struct sample_usage usage = {"echo_server", .options = &option, .option_count = 1,
+			.summary = "Sends back to each client what it gets, until Ctrl-C.\n"};
+	struct pro_addr address;
+	struct pro_proactor *proactor;
+	int status = sample_parse(&usage, argc, argv);
+
+	if (status >= 0)
+		return status;
+	if (!sample_resolve(&address, listen) || !(proactor = sample_proactor_create(true)))
+		return SAMPLE_FAILED;
+	int error = pro_asynch_acceptor_open(&acceptor, &acceptor_vtbl, proactor, &address);
+	if (!error && !sample_print_listening(pro_asynch_acceptor_addr(&acceptor)))
+		error = PRO_EIO;
+	if (!error)
+		error = pro_proactor_run_event_loop(proactor);
+	if (error)
+		sample_log("%s: %s", listen, pro_error_text(error));
+	status = sample_proactor_destroy(proactor);
+	return error ? SAMPLE_FAILED : status;
+}
