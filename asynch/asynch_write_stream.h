@@ -24,12 +24,11 @@ struct pro_asynch_write_stream {
 	struct pro_message_block *queue_tail;
 	struct pro_message_block *done_head; /* to be reported */
 	struct pro_message_block *done_tail;
-	struct pro_message_block *piece; /* of the head's chain: the next to be sent */
-	size_t head_sent;                /* bytes of the head's message that went out */
+	size_t head_sent; /* bytes of the head's message that went out */
 	struct pro_event done_event;
 	int broken_os_error;
-	bool is_reporting;   /* done_event is queued */
-	bool is_broken;      /* a message was cut: later writes fail with PRO_EPIPE */
+	bool is_reporting;     /* done_event is queued */
+	bool is_broken;        /* a message was cut: later writes fail with PRO_EPIPE */
 	bool is_shutting_down; /* the end of the stream follows what is queued */
 	struct pro_buffer buffers[PRO_WRITE_BUFFERS];
 };

@@ -59,17 +59,20 @@ PRO_BEGIN_DECLS
 typedef intptr_t pro_handle;
 #define PRO_INVALID_HANDLE ((pro_handle)-1)
 
-/* One piece of a gathered or scattered transfer, laid out as the system's own (struct iovec,
- * WSABUF). */
-struct pro_buffer {
+/* One piece of a gathered or scattered transfer, laid out as the system's own (struct iovec, WSABUF). */
 #if defined(_WIN32)
-	uint32_t length;
+typedef uint32_t pro_buffer_length;
+struct pro_buffer {
+	pro_buffer_length length;
 	void *base;
-#else
-	void *base;
-	size_t length;
-#endif
 };
+#else
+typedef size_t pro_buffer_length;
+struct pro_buffer {
+	void *base;
+	pro_buffer_length length;
+};
+#endif
 
 /* Where the library gets its memory. All three are called from any thread; NULL members are
  * refused. ACE: ACE_Allocator. Since 0.1. */

@@ -114,6 +114,10 @@ void pro__owner_init(
 int pro__owner_close(struct pro_owner *owner);
 int pro__owner_post(struct pro_owner *owner, struct pro_message_block *block, const void *act);
 int pro__owner_wakeup(struct pro_owner *owner);
+/* Whether starts are welcome: 0, PRO_ECLOSED, PRO_EFORKED; a refusal is counted. [any thread] */
+int pro__owner_check(const struct pro_owner *owner);
+/* Makes the owner known to the proactor, so that a shutdown closes it. */
+void pro__owner_announce(struct pro_owner *owner);
 bool pro__owner_is_closing(const struct pro_owner *owner);
 /* Before a request is sent from another thread: 0 and a hold that keeps the owner alive until the
  * request was processed, or PRO_ECLOSED, PRO_EFORKED and no hold. [any thread] */
@@ -151,24 +155,30 @@ void pro__deallocate(const struct pro_proactor *proactor, void *memory);
 
 /* ---- blocks lent to reads (lent_pool.c) ---- */
 
-/* A pool of equal blocks in one piece of memory, page-aligned, made when the proactor is. Block i
- * has the bytes memory + i * block_size. On release (any thread) a block goes back by
- * pro__lent_pool's own list, and port->lent_returned(port) is called on the loop thread when the
- * port had said that it starves. */
+/* A pool of equal blocks in one page-aligned piece of memory, allocated at the first use: block i
+ * has the bytes memory + i * block_size. Blocks come back by pro_message_block_release, from any
+ * thread. A port either uses take() at readiness, or keeps all indices itself (reserve_all).
+ *
+ * port->lent_returned is called on the loop's thread, perhaps from inside any function here or a
+ * release in a callback: a port should note it and act in its next wait. */
 struct pro_lent_pool;
 struct pro_lent_pool *pro__lent_pool(const struct pro_proactor *proactor);
+/* The memory of all blocks; NULL when there is none to be had (reads that borrow then end with
+ * PRO_ENOMEM). [loop thread] */
 unsigned char *pro__lent_pool_memory(
 		struct pro_lent_pool *pool, size_t *block_size, unsigned *count);
-/* The block of index i to be lent with `length` bytes written; or any free one (its index in
- * *index). NULL when none is free. [loop thread] A port either uses take() at readiness, or keeps
- * all indices itself from the start (reserve_all) and gets them back through
- * pro_port_vtbl.lent_returned. */
+/* A free block, empty; the port sets its wr. NULL when all are out (see pro__lent_pool_starve), or
+ * when pro__lent_pool_memory is NULL. [loop thread] */
 struct pro_message_block *pro__lent_pool_take(struct pro_lent_pool *pool);
-/* Gives up a block taken that was not needed. [loop thread] */
+/* Gives up a block taken that was not needed, as a release does. [loop thread] */
 void pro__lent_pool_give_back(struct pro_lent_pool *pool, struct pro_message_block *block);
-/* From now on the port hands out indices itself: lend(index) makes the block, lent_returned tells
- * of each return. [loop thread] */
+/* Readers wait because take() gave none: lent_returned is called once, when a block is free again.
+ * [loop thread] */
+void pro__lent_pool_starve(struct pro_lent_pool *pool);
+/* From now on the port hands out indices itself: lend(index) makes the block, empty, and
+ * lent_returned tells of each index that comes back. No block is out yet. [loop thread] */
 void pro__lent_pool_reserve_all(struct pro_lent_pool *pool);
+/* NULL when pro__lent_pool_memory is NULL. [loop thread] */
 struct pro_message_block *pro__lent_pool_lend(struct pro_lent_pool *pool, unsigned index);
 
 /* ---- threads for what can only block (worker_pool.c) ---- */

@@ -44,7 +44,8 @@ int pro_proactor_close_handle(struct pro_proactor *proactor, pro_handle handle)
 	}
 	closing = pro__allocate(proactor, sizeof(*closing));
 	if (!closing) {
-		/* Closing must not fail for want of memory; what was in flight then ends as the system ends it. */
+		/* Closing must not fail for want of memory; what was in flight then ends as the system ends
+		 * it. */
 		proactor->port_vtbl->world->close_now(proactor->port, handle);
 		return 0;
 	}

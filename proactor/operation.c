@@ -288,20 +288,11 @@ void pro__operation_init(struct pro_operation *operation, const struct pro_opera
 
 int pro__operation_check(struct pro_operation *operation)
 {
-	const struct pro_owner *owner = operation->owner;
-	const struct pro_proactor *proactor;
-
-	if (!owner)
+	if (!operation->owner)
 		return PRO_EINVAL;
-	proactor = owner->proactor;
 	if (operation_state(operation) != PRO__IDLE)
-		return pro__refuse(owner->proactor, PRO_EBUSY);
-	if (pro__owner_is_closing(owner) ||
-			atomic_load_explicit(&proactor->is_shutdown, memory_order_relaxed))
-		return pro__refuse(owner->proactor, PRO_ECLOSED);
-	if (proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port))
-		return pro__refuse(owner->proactor, PRO_EFORKED);
-	return 0;
+		return pro__refuse(operation->owner->proactor, PRO_EBUSY);
+	return pro__owner_check(operation->owner);
 }
 
 static void operation_next_flight(struct pro_operation *operation)

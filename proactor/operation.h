@@ -126,7 +126,7 @@ struct pro_resolve_request {
 };
 
 /* The common part of every operation object: embed by way of struct pro_asynch_…; use the functions
- * below only. */
+ * below only. The memory is zero before the object is opened for the first time. */
 struct pro_operation {
 	const struct pro_operation_vtbl *vtbl;
 	struct pro_owner *owner;

@@ -282,6 +282,26 @@ int pro__owner_wakeup(struct pro_owner *owner)
 	return 0;
 }
 
+int pro__owner_check(const struct pro_owner *owner)
+{
+	const struct pro_proactor *proactor = owner->proactor;
+
+	if (pro__owner_is_closing(owner) ||
+			atomic_load_explicit(&proactor->is_shutdown, memory_order_relaxed))
+		return pro__refuse(owner->proactor, PRO_ECLOSED);
+	if (proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port))
+		return pro__refuse(owner->proactor, PRO_EFORKED);
+	return 0;
+}
+
+void pro__owner_announce(struct pro_owner *owner)
+{
+	if (pro__on_loop(owner->proactor))
+		pro__owner_register(owner);
+	else if (!pro__owner_enter(owner))
+		pro__inbox_request(owner->proactor, &owner->inbox, 0);
+}
+
 bool pro__owner_is_closing(const struct pro_owner *owner)
 {
 	return owner_state(owner) != PRO__OPEN;

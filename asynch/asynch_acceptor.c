@@ -1,0 +1,209 @@
+/* The acceptor: several accepts in flight, each reissued as it completes. When the process or the
+ * system has run out of descriptors or memory the accept rests and a timer tries again, so that the
+ * loop does not spin and the listener does not go deaf; the connection waits in the system's queue
+ * meanwhile. */
+#include <proactor/asynch_acceptor.h>
+#include <proactor/socket.h>
+
+#include "asynch_private.h"
+
+#include <string.h>
+
+/* At most 100 tries a second at first and one in a fifth of a second in the end: recovery takes
+ * less than 1 s. */
+#define BACK_OFF_FIRST_MS 10
+#define BACK_OFF_MOST_MS  200
+
+static void acceptor_reissue(struct pro_asynch_acceptor *acceptor, unsigned index)
+{
+	if (pro_handler_is_closing(&acceptor->handler))
+		return;
+	if (acceptor->vtbl->should_reissue_accept && !acceptor->vtbl->should_reissue_accept(acceptor))
+		return;
+	pro_asynch_accept_accept(&acceptor->accepts[index]);
+}
+
+static void acceptor_rest(struct pro_asynch_acceptor *acceptor, unsigned index)
+{
+	unsigned delay = acceptor->back_off_ms;
+
+	if (acceptor->resting == 0) {
+		/* A start that fails means that the acceptor closes: then nothing is to be tried again. */
+		if (pro_asynch_timer_schedule(&acceptor->back_off, (int64_t)delay))
+			return;
+		acceptor->back_off_ms = delay * 2 < BACK_OFF_MOST_MS ? delay * 2 : BACK_OFF_MOST_MS;
+	}
+	acceptor->resting |= 1u << index;
+}
+
+static bool is_shortage(int error)
+{
+	return error == PRO_EMFILE || error == PRO_ENFILE || error == PRO_ENOBUFS ||
+		   error == PRO_ENOMEM;
+}
+
+static void acceptor_connected(
+		struct pro_asynch_acceptor *acceptor, const struct pro_asynch_accept_result *result)
+{
+	struct pro_proactor *proactor = pro_handler_proactor(&acceptor->handler);
+	struct pro_service_handler *service = NULL;
+
+	acceptor->back_off_ms = BACK_OFF_FIRST_MS;
+	if (!pro_handler_is_closing(&acceptor->handler) &&
+			(!acceptor->vtbl->validate_connection || acceptor->vtbl->validate_connection(acceptor,
+															 result->local, result->remote) == 0))
+		service = acceptor->vtbl->make_handler(acceptor);
+	if (!service) {
+		pro_proactor_close_handle(proactor, result->accepted);
+		return;
+	}
+	/* Fails on UNIX-domain sockets, which have no such delay. */
+	if (acceptor->no_delay)
+		pro_socket_set_option(proactor, result->accepted, PRO_SOCKET_NODELAY, 1);
+	pro_service_handler_open(service, result->accepted, result->local, result->remote);
+}
+
+static void acceptor_handle_accept(
+		struct pro_handler *handler, const struct pro_asynch_accept_result *result)
+{
+	struct pro_asynch_acceptor *acceptor = pro_asynch_acceptor_from_handler(handler);
+	struct pro_asynch_accept *accept =
+			pro_container_of(result->operation, struct pro_asynch_accept, operation);
+	unsigned index = (unsigned)(accept - acceptor->accepts);
+
+	if (!result->error)
+		acceptor_connected(acceptor, result);
+	/* Whatever else went wrong may go wrong again at once, so it rests as well. */
+	if (result->error && result->error != PRO_ECANCELED) {
+		pro_proactor_log(pro_handler_proactor(handler),
+				is_shortage(result->error) ? PRO_LOG_WARNING : PRO_LOG_ERROR, "accept: %s",
+				pro_error_text(result->error));
+		acceptor_rest(acceptor, index);
+	} else {
+		acceptor_reissue(acceptor, index);
+	}
+}
+
+static void acceptor_handle_time_out(
+		struct pro_handler *handler, const struct pro_asynch_timer_result *result)
+{
+	struct pro_asynch_acceptor *acceptor = pro_asynch_acceptor_from_handler(handler);
+	unsigned resting = acceptor->resting;
+	unsigned index;
+
+	if (result->error)
+		return;
+	acceptor->resting = 0;
+	for (index = 0; index < acceptor->accepts_count; index++)
+		if (resting & (1u << index))
+			acceptor_reissue(acceptor, index);
+}
+
+static void acceptor_handle_close(struct pro_handler *handler)
+{
+	struct pro_asynch_acceptor *acceptor = pro_asynch_acceptor_from_handler(handler);
+
+	if (acceptor->vtbl->handle_close)
+		acceptor->vtbl->handle_close(acceptor);
+}
+
+static const struct pro_handler_vtbl acceptor_vtbl = {
+		.handle_accept = acceptor_handle_accept,
+		.handle_time_out = acceptor_handle_time_out,
+		.handle_close = acceptor_handle_close,
+};
+
+void pro_asynch_acceptor_options_init(struct pro_asynch_acceptor_options *options)
+{
+	memset(options, 0, sizeof(*options));
+	options->size = sizeof(*options);
+	options->initial_accepts = 4;
+	options->no_delay = true;
+}
+
+int pro_asynch_acceptor_open(struct pro_asynch_acceptor *acceptor,
+		const struct pro_asynch_acceptor_vtbl *vtbl, struct pro_proactor *proactor,
+		const struct pro_addr *local)
+{
+	struct pro_asynch_acceptor_options options;
+
+	pro_asynch_acceptor_options_init(&options);
+	return pro_asynch_acceptor_open_with(acceptor, vtbl, proactor, local, &options);
+}
+
+/* Many accepts of one round would try, fail and rest together under a shortage; one of them is
+ * enough then. */
+static int acceptor_open_accepts(struct pro_asynch_acceptor *acceptor)
+{
+	unsigned index;
+	int error;
+
+	error = pro_asynch_timer_open(&acceptor->back_off, &acceptor->handler, NULL);
+	for (index = 0; !error && index < acceptor->accepts_count; index++)
+		error = pro_asynch_accept_open(
+				&acceptor->accepts[index], &acceptor->handler, PRO_INVALID_HANDLE, NULL);
+	for (index = 0; !error && index < acceptor->accepts_count; index++)
+		error = pro_asynch_accept_accept(&acceptor->accepts[index]);
+	return error;
+}
+
+int pro_asynch_acceptor_open_with(struct pro_asynch_acceptor *acceptor,
+		const struct pro_asynch_acceptor_vtbl *vtbl, struct pro_proactor *proactor,
+		const struct pro_addr *local, const struct pro_asynch_acceptor_options *options)
+{
+	pro_handle listener;
+	int error;
+
+	if (!acceptor || !vtbl || !vtbl->make_handler || !local || !options ||
+			options->size != sizeof(*options) || options->initial_accepts == 0 ||
+			options->initial_accepts > PRO_ACCEPTS_MAX)
+		return PRO_EINVAL;
+	memset(acceptor, 0, sizeof(*acceptor));
+	error = pro_handler_init(&acceptor->handler, &acceptor_vtbl, proactor);
+	if (error)
+		return error;
+	if (pro__owner_check(&acceptor->handler.owner))
+		return PRO_ECLOSED;
+	error = pro_socket_listen(proactor, local, options->backlog, &listener);
+	if (error)
+		return error;
+	acceptor->vtbl = vtbl;
+	acceptor->back_off_ms = BACK_OFF_FIRST_MS;
+	acceptor->accepts_count = options->initial_accepts;
+	acceptor->no_delay = options->no_delay;
+	error = pro_socket_local_addr(proactor, listener, &acceptor->local);
+	if (error) {
+		pro_proactor_close_handle(proactor, listener);
+		return error;
+	}
+	pro_handler_set_handle(&acceptor->handler, listener);
+	/* Nothing that can fail is left but a shutdown that came meanwhile, which closes the acceptor.
+	 */
+	acceptor_open_accepts(acceptor);
+	return 0;
+}
+
+const struct pro_addr *pro_asynch_acceptor_addr(const struct pro_asynch_acceptor *acceptor)
+{
+	return &acceptor->local;
+}
+
+int pro_asynch_acceptor_accept(struct pro_asynch_acceptor *acceptor)
+{
+	unsigned index;
+
+	if (!acceptor)
+		return PRO_EINVAL;
+	if (pro_handler_is_closing(&acceptor->handler))
+		return PRO_ECLOSED;
+	for (index = 0; index < acceptor->accepts_count; index++)
+		if (!(acceptor->resting & (1u << index)) &&
+				!pro_operation_in_flight(&acceptor->accepts[index].operation))
+			pro_asynch_accept_accept(&acceptor->accepts[index]);
+	return 0;
+}
+
+void pro_asynch_acceptor_close(struct pro_asynch_acceptor *acceptor)
+{
+	pro_handler_close(&acceptor->handler);
+}

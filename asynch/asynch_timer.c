@@ -1,0 +1,77 @@
+/* Timers: operations that the engine itself completes. */
+#include <proactor/asynch_timer.h>
+
+#include "asynch_private.h"
+
+static void timer_deliver(struct pro_operation *operation)
+{
+	struct pro_handler *handler = asynch_handler(operation);
+	struct pro_asynch_timer_result result = {
+			ASYNCH_RESULT(operation),
+			.expirations = operation->error ? 0 : operation->request.timer.expirations,
+			.is_final = !pro_operation_in_flight(operation),
+	};
+
+	operation->request.timer.expirations = 0;
+	handler->vtbl->handle_time_out(handler, &result);
+}
+
+static const struct pro_operation_vtbl timer_vtbl = {
+		.name = "timer",
+		.deliver = timer_deliver,
+};
+
+int pro_asynch_timer_open(
+		struct pro_asynch_timer *timer, struct pro_handler *handler, const void *completion_key)
+{
+	return pro__asynch_open_without_handle(&timer->operation, &timer_vtbl, PRO_OP_TIMER, handler,
+			handler && handler->vtbl->handle_time_out, completion_key);
+}
+
+static int timer_start(struct pro_asynch_timer *timer, int64_t delay_ms, int64_t interval_ms)
+{
+	struct pro_operation *operation = &timer->operation;
+	int error = pro__operation_check(operation);
+
+	if (error)
+		return error;
+	operation->request.timer.delay_ms = (uint64_t)delay_ms;
+	operation->request.timer.interval_ms = (uint64_t)interval_ms;
+	operation->request.timer.expirations = 0;
+	return pro__operation_start(operation);
+}
+
+int pro_asynch_timer_schedule(struct pro_asynch_timer *timer, int64_t delay_ms)
+{
+	if (delay_ms < 0)
+		return PRO_EINVAL;
+	return timer_start(timer, delay_ms, 0);
+}
+
+int pro_asynch_timer_schedule_repeating(
+		struct pro_asynch_timer *timer, int64_t delay_ms, int64_t interval_ms)
+{
+	if (delay_ms < 0 || interval_ms < 1)
+		return PRO_EINVAL;
+	return timer_start(timer, delay_ms, interval_ms);
+}
+
+int pro_asynch_timer_cancel_all(struct pro_handler *handler)
+{
+	struct pro_list_node *flights;
+	struct pro_list_node *node;
+	struct pro_list_node *next;
+	int count = 0;
+
+	if (!handler)
+		return PRO_EINVAL;
+	flights = &handler->owner.flights;
+	for (node = flights->next; node != flights; node = next) {
+		struct pro_operation *operation = pro_container_of(node, struct pro_operation, flight_link);
+
+		next = node->next;
+		if (operation->opcode == PRO_OP_TIMER && pro_operation_cancel(operation) == 0)
+			count++;
+	}
+	return count;
+}

@@ -1,0 +1,370 @@
+/* Writes to streams. Blocks stand in one queue; a flight takes them out gathered, round after
+ * round, until the queue is empty; each block that is through is reported in order.
+ *
+ * Other threads push onto `incoming` and nudge the loop, which moves them behind the queue. */
+#include <proactor/asynch_write_stream.h>
+#include <proactor/socket.h>
+
+#include "asynch_private.h"
+
+/* Bits of pro_message_block.queue_flags. */
+enum { WRITE_QUEUED = 1, WRITE_VECTOR = 2 };
+
+static struct pro_asynch_write_stream *write_stream_from_operation(struct pro_operation *operation)
+{
+	return pro_container_of(operation, struct pro_asynch_write_stream, operation);
+}
+
+static bool write_stream_is_idle(const struct pro_asynch_write_stream *writer)
+{
+	return atomic_load_explicit(&writer->operation.state, memory_order_relaxed) == PRO__IDLE;
+}
+
+static void write_stream_add_queued(struct pro_asynch_write_stream *writer, size_t change)
+{
+	size_t bytes = atomic_load_explicit(&writer->queued_bytes, memory_order_relaxed) + change;
+
+	atomic_store_explicit(&writer->queued_bytes, bytes, memory_order_relaxed);
+}
+
+static void append(struct pro_message_block **head, struct pro_message_block **tail,
+		struct pro_message_block *block)
+{
+	block->next = NULL;
+	if (*head)
+		(*tail)->next = block;
+	else
+		*head = block;
+	*tail = block;
+}
+
+/* ---- reporting ---- */
+
+static void write_stream_report(struct pro_asynch_write_stream *writer)
+{
+	struct pro_operation *operation = &writer->operation;
+	struct pro_handler *handler = asynch_handler(operation);
+	struct pro_message_block *block = writer->done_head;
+
+	/* Only what is through now: a callback may queue more, and an error would report it at once. */
+	writer->done_head = NULL;
+	while (block) {
+		struct pro_message_block *next = block->next;
+		struct pro_asynch_write_stream_result result = {
+				.error = block->queue_error,
+				.os_error = block->queue_error ? writer->broken_os_error : 0,
+				.bytes_transferred = block->queue_sent,
+				.act = block->queue_act,
+				.completion_key = operation->completion_key,
+				.operation = operation,
+				.block = block,
+				.bytes_requested = block->queue_bytes,
+		};
+
+		block->next = NULL;
+		block->queue_flags = 0;
+		pro__operation_count(operation, 0, 1);
+		handler->vtbl->handle_write_stream(handler, &result);
+		block = next;
+	}
+}
+
+static void write_stream_deliver_done(struct pro_event *event)
+{
+	struct pro_asynch_write_stream *writer =
+			pro_container_of(event, struct pro_asynch_write_stream, done_event);
+	struct pro_owner *owner = event->owner;
+
+	writer->is_reporting = false;
+	write_stream_report(writer);
+	pro__owner_release(owner);
+}
+
+static void write_stream_report_soon(struct pro_asynch_write_stream *writer)
+{
+	if (writer->is_reporting || !writer->done_head)
+		return;
+	writer->is_reporting = true;
+	pro__owner_hold(writer->operation.owner);
+	pro__event_push(writer->operation.owner->proactor, &writer->done_event);
+}
+
+/* ---- the queue ---- */
+
+/* The head is through, for good or not. */
+static void write_stream_finish_head(struct pro_asynch_write_stream *writer, int error)
+{
+	struct pro_message_block *head = writer->queue_head;
+
+	writer->queue_head = head->next;
+	head->queue_error = error;
+	head->queue_sent = writer->head_sent;
+	write_stream_add_queued(writer, 0 - (head->queue_bytes - writer->head_sent));
+	writer->head_sent = 0;
+	append(&writer->done_head, &writer->done_tail, head);
+}
+
+/* Gives `bytes` bytes that went out to the messages they belong to. True when one of them became
+ * whole. */
+static bool write_stream_account(struct pro_asynch_write_stream *writer, size_t bytes)
+{
+	bool is_whole = false;
+
+	while (bytes > 0) {
+		struct pro_message_block *head = writer->queue_head;
+		size_t left = head->queue_bytes - writer->head_sent;
+		size_t part = bytes < left ? bytes : left;
+
+		pro__asynch_advance_rd(head, part);
+		writer->head_sent += part;
+		write_stream_add_queued(writer, 0 - part);
+		bytes -= part;
+		if (writer->head_sent == head->queue_bytes) {
+			write_stream_finish_head(writer, 0);
+			is_whole = true;
+		}
+	}
+	return is_whole;
+}
+
+/* What is queued behind a message that failed never went out: cancelled. A message that was cut
+ * breaks the stream, since whatever followed would be read as the rest of it. */
+static void write_stream_fail(struct pro_asynch_write_stream *writer)
+{
+	struct pro_operation *operation = &writer->operation;
+	int error = operation->error;
+
+	writer->broken_os_error = operation->os_error;
+	writer->is_broken = writer->is_broken || writer->head_sent > 0;
+	for (; writer->queue_head; error = PRO_ECANCELED)
+		write_stream_finish_head(writer, error);
+}
+
+/* Buffers for the first messages of the queue. */
+static void write_stream_gather(struct pro_asynch_write_stream *writer)
+{
+	struct pro_message_block *block;
+	unsigned count = 0;
+	size_t total;
+
+	for (block = writer->queue_head; block && count < PRO_WRITE_BUFFERS; block = block->next)
+		count += pro__asynch_gather_data(block, block->queue_flags & WRITE_VECTOR,
+				writer->buffers + count, PRO_WRITE_BUFFERS - count, &total);
+	writer->operation.request.io.buffers = writer->buffers;
+	writer->operation.request.io.count = count;
+}
+
+static void write_stream_end_if_asked(struct pro_asynch_write_stream *writer)
+{
+	if (writer->is_shutting_down && !writer->queue_head && !writer->is_broken)
+		pro_socket_shutdown_write(writer->operation.owner->proactor, writer->operation.handle);
+}
+
+static enum pro_advance write_stream_advance(struct pro_operation *operation, size_t bytes)
+{
+	struct pro_asynch_write_stream *writer = write_stream_from_operation(operation);
+	bool is_whole = write_stream_account(writer, bytes);
+
+	operation->bytes += bytes;
+	if (operation->error) {
+		write_stream_fail(writer);
+		return PRO__DONE;
+	}
+	if (!writer->queue_head) {
+		write_stream_end_if_asked(writer);
+		return PRO__DONE;
+	}
+	if (is_whole) {
+		pro__operation_rearm(operation);
+		write_stream_report_soon(writer);
+	}
+	write_stream_gather(writer);
+	return PRO__MORE;
+}
+
+/* Starts a flight for what is queued, unless one is under way: that takes it along. */
+static void write_stream_go_on(struct pro_asynch_write_stream *writer)
+{
+	struct pro_operation *operation = &writer->operation;
+
+	if (!writer->queue_head || !write_stream_is_idle(writer))
+		return;
+	if (writer->is_broken) {
+		operation->error = PRO_EPIPE;
+		operation->os_error = 0;
+		for (; writer->queue_head;)
+			write_stream_finish_head(writer, PRO_EPIPE);
+		write_stream_report_soon(writer);
+		return;
+	}
+	write_stream_gather(writer);
+	pro__operation_start(operation);
+}
+
+static void write_stream_deliver(struct pro_operation *operation)
+{
+	struct pro_asynch_write_stream *writer = write_stream_from_operation(operation);
+
+	/* First the wire, then the reports: what was queued since the flight ended need not wait for
+	 * them. */
+	write_stream_go_on(writer);
+	write_stream_report(writer);
+}
+
+static void write_stream_accept(
+		struct pro_asynch_write_stream *writer, struct pro_message_block *block)
+{
+	append(&writer->queue_head, &writer->queue_tail, block);
+	write_stream_add_queued(writer, block->queue_bytes);
+	pro__operation_count(&writer->operation, 1, 0);
+	pro__operation_count_queued_bytes(&writer->operation, writer->queued_bytes);
+}
+
+static void write_stream_nudge(struct pro_operation *operation)
+{
+	struct pro_asynch_write_stream *writer = write_stream_from_operation(operation);
+	struct pro_message_block *newest = atomic_exchange(&writer->incoming, NULL);
+	struct pro_message_block *oldest = NULL;
+
+	while (newest) {
+		struct pro_message_block *older = newest->next;
+
+		newest->next = oldest;
+		oldest = newest;
+		newest = older;
+	}
+	while (oldest) {
+		struct pro_message_block *next = oldest->next;
+
+		atomic_fetch_sub(&writer->incoming_bytes, oldest->queue_bytes);
+		write_stream_accept(writer, oldest);
+		oldest = next;
+	}
+	write_stream_go_on(writer);
+}
+
+static const struct pro_operation_vtbl write_stream_vtbl = {
+		.name = "write_stream",
+		.advance = write_stream_advance,
+		.deliver = write_stream_deliver,
+		.nudge = write_stream_nudge,
+};
+
+/* ---- the public calls ---- */
+
+int pro_asynch_write_stream_open(struct pro_asynch_write_stream *writer,
+		struct pro_handler *handler, pro_handle handle, const void *completion_key)
+{
+	int error;
+
+	if (writer->queue_head || writer->done_head || atomic_load(&writer->incoming))
+		return PRO_EBUSY;
+	error = pro__asynch_open(&writer->operation, &write_stream_vtbl, PRO_OP_WRITE_STREAM, handler,
+			handle, handler && handler->vtbl->handle_write_stream, completion_key);
+	if (error)
+		return error;
+	writer->done_event.owner = &handler->owner;
+	writer->done_event.deliver = write_stream_deliver_done;
+	writer->limit_bytes = PRO_WRITE_QUEUE_BYTES;
+	writer->head_sent = 0;
+	writer->is_broken = false;
+	writer->is_shutting_down = false;
+	return 0;
+}
+
+static int write_stream_start_remote(
+		struct pro_asynch_write_stream *writer, struct pro_message_block *block)
+{
+	struct pro_owner *owner = writer->operation.owner;
+	struct pro_message_block *newest;
+	int error = pro__owner_enter(owner);
+
+	if (error)
+		return pro__refuse(owner->proactor, error);
+	atomic_fetch_add(&writer->incoming_bytes, block->queue_bytes);
+	newest = atomic_load_explicit(&writer->incoming, memory_order_relaxed);
+	do
+		block->next = newest;
+	while (!atomic_compare_exchange_weak(&writer->incoming, &newest, block));
+	pro__operation_nudge(&writer->operation);
+	return 0;
+}
+
+static int write_stream_check(
+		struct pro_asynch_write_stream *writer, struct pro_message_block *block, size_t bytes)
+{
+	struct pro_owner *owner = writer->operation.owner;
+	size_t queued;
+
+	if (!owner || !block || bytes == 0 || (block->queue_flags & WRITE_QUEUED))
+		return PRO_EINVAL;
+	if (writer->is_shutting_down)
+		return pro__refuse(owner->proactor, PRO_EPIPE);
+	queued = pro_asynch_write_stream_queued(writer);
+	if (queued > 0 && (bytes > writer->limit_bytes || queued > writer->limit_bytes - bytes))
+		return pro__refuse(owner->proactor, PRO_EFULL);
+	return 0;
+}
+
+static int write_stream_start(struct pro_asynch_write_stream *writer,
+		struct pro_message_block *block, size_t bytes, uint32_t flags)
+{
+	struct pro_proactor *proactor;
+	int error = write_stream_check(writer, block, bytes);
+
+	if (error)
+		return error;
+	proactor = writer->operation.owner->proactor;
+	block->queue_bytes = bytes;
+	block->queue_act = writer->operation.act;
+	if (!pro__on_loop(proactor)) {
+		block->queue_flags = flags | WRITE_QUEUED;
+		error = write_stream_start_remote(writer, block);
+		if (error)
+			block->queue_flags = 0;
+		return error;
+	}
+	error = pro__owner_check(writer->operation.owner);
+	if (error)
+		return error;
+	block->queue_flags = flags | WRITE_QUEUED;
+	write_stream_accept(writer, block);
+	write_stream_go_on(writer);
+	return 0;
+}
+
+int pro_asynch_write_stream_write(
+		struct pro_asynch_write_stream *writer, struct pro_message_block *block)
+{
+	return write_stream_start(writer, block, block ? pro_message_block_length(block) : 0, 0);
+}
+
+int pro_asynch_write_stream_writev(
+		struct pro_asynch_write_stream *writer, struct pro_message_block *chain)
+{
+	return write_stream_start(
+			writer, chain, chain ? pro_message_block_total_length(chain) : 0, WRITE_VECTOR);
+}
+
+int pro_asynch_write_stream_shutdown(struct pro_asynch_write_stream *writer)
+{
+	if (!writer || !writer->operation.owner)
+		return PRO_EINVAL;
+	if (writer->is_shutting_down)
+		return 0;
+	writer->is_shutting_down = true;
+	if (pro_asynch_write_stream_queued(writer) == 0)
+		write_stream_end_if_asked(writer);
+	return 0;
+}
+
+void pro_asynch_write_stream_set_limit(struct pro_asynch_write_stream *writer, size_t bytes)
+{
+	writer->limit_bytes = bytes;
+}
+
+size_t pro_asynch_write_stream_queued(const struct pro_asynch_write_stream *writer)
+{
+	return atomic_load_explicit(&writer->queued_bytes, memory_order_relaxed) +
+		   atomic_load_explicit(&writer->incoming_bytes, memory_order_relaxed);
+}

@@ -1,0 +1,32 @@
+/* Service handlers: a handler and its connected socket. */
+#include <proactor/service_handler.h>
+
+#include <string.h>
+
+int pro_service_handler_init(struct pro_service_handler *service,
+		const struct pro_service_handler_vtbl *vtbl, struct pro_proactor *proactor)
+{
+	if (!service || !vtbl || !vtbl->open)
+		return PRO_EINVAL;
+	memset(&service->local, 0, sizeof(service->local));
+	memset(&service->remote, 0, sizeof(service->remote));
+	return pro_handler_init(&service->handler, &vtbl->handler, proactor);
+}
+
+/* The class's table, of which the handler's own is the first member. */
+static const struct pro_service_handler_vtbl *service_vtbl(
+		const struct pro_service_handler *service)
+{
+	return (const struct pro_service_handler_vtbl *)(const void *)service->handler.vtbl;
+}
+
+void pro_service_handler_open(struct pro_service_handler *service, pro_handle handle,
+		const struct pro_addr *local, const struct pro_addr *remote)
+{
+	if (local)
+		service->local = *local;
+	if (remote)
+		service->remote = *remote;
+	pro_handler_set_handle(&service->handler, handle);
+	service_vtbl(service)->open(service);
+}
