@@ -168,10 +168,11 @@ static int proactor_create_parts(struct pro_proactor *proactor)
 {
 	const struct pro_proactor_options *options = &proactor->options;
 	struct pro_proactor_report *report = &proactor->report;
-	int error = pro__lent_pool_create(
-			proactor, options->lent_block_size, options->lent_blocks, &proactor->lent_pool);
+	int error = PRO_ENOMEM;
 
-	if (!error)
+	proactor->lent_pool =
+			pro__lent_pool_create(proactor, options->lent_block_size, options->lent_blocks);
+	if (proactor->lent_pool)
 		error = pro__worker_pool_create(proactor, options->worker_threads, &proactor->worker_pool);
 	if (error) {
 		append(report->reason, sizeof(report->reason), "out of memory");
