@@ -1,10 +1,12 @@
 /* What the sample programs share: the proactor, its clean stop, the log. */
 #include "sample.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *program_name = "sample";
 
@@ -116,6 +118,18 @@ static void mind_signals(struct pro_proactor *proactor)
 	sigaction(SIGPIPE, &action, NULL);
 }
 
+/* A program may be started with stdin, stdout or stderr closed: the next descriptor would then be
+ * taken for it, and a peer might read the log. */
+static bool fill_standard_descriptors(void)
+{
+	int descriptor;
+
+	do {
+		descriptor = open("/dev/null", O_RDWR);
+	} while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+	return descriptor >= 0 && close(descriptor) == 0;
+}
+
 struct pro_proactor *sample_proactor_create(bool log_port)
 {
 	struct pro_proactor_options options;
@@ -123,6 +137,10 @@ struct pro_proactor *sample_proactor_create(bool log_port)
 	struct pro_proactor *proactor;
 	char why[256];
 
+	if (!fill_standard_descriptors()) {
+		sample_log("no descriptors");
+		return NULL;
+	}
 	pro_proactor_options_init(&options);
 	options.log = log_hook;
 	int error = pro_proactor_create(&proactor, &options, why, sizeof(why));

@@ -1,0 +1,197 @@
+/* The chat server: who is there, in which room, and what they may let pile up.
+ *
+ * The protocol. A line is UTF-8 without control characters, ends with \n (a \r before it is
+ * ignored) and has at most LINE_BYTES bytes with it. A newcomer is guestN in the room lobby. A line
+ * that begins with / is a command (/help lists them), an empty one is ignored, any other reaches
+ * everyone else in the room as `NAME: text`. The server's own lines begin with `* ` for a notice
+ * and with `! ` for an error; they may be longer than a client's by the name in front. Lists that
+ * need more than LINE_BYTES go on in another line with the same beginning. The end of a client's
+ * stream is /quit; an unfinished line before it is nothing, since it may have been cut.
+ *
+ * The bounds. Reading: one line buffer for each client, no allocation by what a client says.
+ * Writing: UNREAD_BYTES wait for each client, then it is dropped; nobody waits for it. A client
+ * whose answers pile up is not read from meanwhile. When most members of a room lag behind, the
+ * talkers are too fast for the server, and the room takes a line a moment instead of all that come.
+ *
+ * All callbacks come from the one loop, so nothing here is locked. */
+#ifndef CHAT_H
+#define CHAT_H
+
+#include <proactor/asynch_acceptor.h>
+#include <proactor/asynch_read_stream.h>
+#include <proactor/asynch_timer.h>
+#include <proactor/asynch_write_stream.h>
+#include <proactor/proactor.h>
+#include <proactor/socket.h>
+
+#include <stdarg.h>
+
+#include "names.h"
+
+#define LINE_BYTES 4096 /* of a client's line with its newline */
+
+#define UNREAD_BYTES (256 * 1024) /* that wait for a client before it is dropped */
+
+/* Bytes waiting for a client, above which it is not read from, and counts as lagging. */
+#define LAG_BYTES (64 * 1024)
+
+/* What the kernel may keep for a client, beyond UNREAD_BYTES. */
+#define SEND_BUFFER_BYTES (64 * 1024)
+
+/* Lines of one client handled before others have a turn: each may go to a thousand members. */
+#define LINES_PER_TURN 16
+
+/* A room most of whose members lag takes one line in 1 ms, and 1 ms more for so many members. */
+#define MEMBERS_PER_MS 64u
+
+/* How long a client that is being left may take to read its last lines, and how much of what it
+ * still sends is read and thrown away: closing with unread input would be a reset, which can
+ * destroy what was sent. */
+#define ENDING_MS    5000
+#define ENDING_BYTES (1024 * 1024)
+
+#define STOPPING_MS 2000 /* for the last notice to go out when the server stops */
+
+#define LOBBY "lobby"
+
+struct session;
+
+/* A room lives while it has members. */
+struct room {
+	struct named named;
+	struct chat *chat;
+	struct room *prev; /* all rooms, oldest first */
+	struct room *next;
+	struct session *first; /* members in the order in which they came */
+	struct session *last;
+	unsigned member_count;
+	uint64_t busy_until_ms; /* lines wait until then: most members lag */
+};
+
+enum session_state {
+	SESSION_TALKING,
+	SESSION_DROPPED, /* to be left by chat_settle */
+	SESSION_ENDING,  /* its last lines are going out */
+	SESSION_CLOSED   /* pro_handler_close was called */
+};
+
+/* What a talking session waits for. */
+enum session_wait { WAIT_INPUT, WAIT_OUTPUT, WAIT_TURN, WAIT_PAUSE };
+
+/* A client: one allocation, made by the acceptor, freed in handle_close. */
+struct session {
+	struct named named; /* in chat->names while `has_name` */
+	struct pro_service_handler service;
+	struct pro_asynch_read_stream reader;
+	struct pro_asynch_write_stream writer;
+	struct pro_asynch_timer timer; /* a pause, or the end of SESSION_ENDING */
+	struct chat *chat;
+	struct session *prev; /* all sessions */
+	struct session *next;
+	struct room *room; /* NULL when in none */
+	struct session *room_prev;
+	struct session *room_next;
+	struct session *dropped_next; /* in chat->dropped */
+	const char *dropped_why;
+	enum session_state state;
+	enum session_wait wait;
+	bool has_name;
+	bool has_ended_input; /* the client sent its end */
+	size_t scanned;       /* unread bytes of `block` known to have no newline */
+	size_t discarded;     /* bytes thrown away while ending */
+	struct pro_message_block block;
+	unsigned char bytes[LINE_BYTES];
+};
+
+struct chat {
+	struct pro_handler handler; /* told to stop by a wake-up; times the stop */
+	struct pro_asynch_timer timer;
+	struct pro_asynch_acceptor acceptor;
+	struct pro_proactor *proactor;
+	struct names names; /* of sessions */
+	struct names room_names;
+	struct session *sessions;
+	struct room *rooms_first;
+	struct room *rooms_last;
+	struct session *dropped;
+	uint64_t guest_number; /* the last one given */
+	unsigned session_count;
+	unsigned sessions_max;
+	unsigned sessions_per_address_max;
+	bool is_stopping;
+};
+
+/* ---- session.c ---- */
+
+/* The session whose name this is; NULL for NULL. */
+static inline struct session *session_from_named(struct named *named)
+{
+	return named ? pro_container_of(named, struct session, named) : NULL;
+}
+
+/* A session without a connection, in chat->sessions; NULL when there is no memory. */
+struct pro_service_handler *session_create(struct chat *chat);
+
+/* Queues a line for the client and takes the block. A NULL block (there was no memory) and a full
+ * queue drop the session; one that does not talk any more gets nothing. */
+void session_send(struct session *session, struct pro_message_block *line);
+
+/* session_send of line_create. */
+void session_printf(struct session *session, const char *format, ...) PRO_PRINTF(2, 3);
+
+/* Gives up name and room; `notice` (may be NULL, is taken) goes to those who stay. */
+void session_leave(struct session *session, struct pro_message_block *notice);
+
+/* Leaves and ends the connection once all that was queued went out and the client sent its end (or
+ * the server stops). Closes a session that is ending when that is so already. */
+void session_end(struct session *session);
+
+/* Leaves and closes at once. Does nothing the second time. */
+void session_close(struct session *session);
+
+/* Leaves and closes the sessions that session_send has dropped. Every callback ends with it: a
+ * broadcast that removed members while it goes through them could not be followed. */
+void chat_settle(struct chat *chat);
+
+/* ---- session_input.c ---- */
+
+/* Reads into the space of the line buffer. */
+void session_read(struct session *session);
+
+/* Handles the lines that have arrived, as many as may be handled now, and waits for what is next.
+ */
+void session_continue(struct session *session);
+
+/* Throws away what an ending session still sent, and reads on, within bounds. */
+void session_discard(struct session *session);
+
+/* ---- room.c ---- */
+
+/* The room whose name this is; NULL for NULL. */
+static inline struct room *room_from_named(struct named *named)
+{
+	return named ? pro_container_of(named, struct room, named) : NULL;
+}
+
+/* Formats a line and adds its newline; NULL when there is no memory. */
+struct pro_message_block *line_create(const char *format, ...) PRO_PRINTF(1, 2);
+struct pro_message_block *line_create_v(const char *format, va_list arguments) PRO_PRINTF(1, 0);
+
+/* Moves the session from its room, if any, to `name`, a name. False when there is no memory: it
+ * then stays where it is. */
+bool room_join(struct session *session, const char *name);
+
+/* Takes the session out of its room and frees the room when that was the last member. Tells nobody.
+ */
+void room_remove(struct session *session);
+
+/* Sends one line, whose bytes all members share, to the members of a room but `except` (may be
+ * NULL). Takes the block; NULL is a line for which there was no memory, and reaches nobody. */
+void room_send(struct room *room, const struct session *except, struct pro_message_block *line);
+
+/* ---- command.c ---- */
+
+/* Does what a client's line says: `length` bytes and a NUL in place of the newline. */
+void command_handle(struct session *session, char *line, size_t length);
+
+#endif
