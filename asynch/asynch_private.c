@@ -27,8 +27,6 @@ int pro__asynch_open_without_handle(struct pro_operation *operation,
 {
 	if (!operation || !handler || !has_slot)
 		return PRO_EINVAL;
-	if (atomic_load(&operation->state) != PRO__IDLE)
-		return PRO_EBUSY;
 	pro__operation_init(operation, vtbl, opcode, &handler->owner, PRO_INVALID_HANDLE);
 	operation->completion_key = completion_key;
 	return 0;

@@ -12,8 +12,9 @@ static inline struct pro_handler *asynch_handler(const struct pro_operation *ope
 }
 
 /* Binds an operation to a handler and a handle; PRO_INVALID_HANDLE stands for the handler's own.
- * `has_slot`: whether the handler has the callback that the class needs. PRO_EINVAL, or PRO_EBUSY
- * while a flight is under way. */
+ * `has_slot`: whether the handler has the callback that the class needs. PRO_EINVAL. Reads nothing
+ * of the object, which may be raw memory; so it is not to be opened again while a flight is under
+ * way. */
 int pro__asynch_open(struct pro_operation *operation, const struct pro_operation_vtbl *vtbl,
 		enum pro_opcode opcode, struct pro_handler *handler, pro_handle handle, bool has_slot,
 		const void *completion_key);

@@ -27,7 +27,8 @@ struct pro_asynch_read_file_result {
 };
 
 /* Binds the reader to its handler and to the file `handle`. Needs handle_read_file. Several reads
- * at once: several objects. PRO_EINVAL, PRO_EBUSY in flight. [set-up or callback] Since 0.1. */
+ * at once: several objects. PRO_EINVAL. Not
+ * while a flight is under way. [set-up or callback] Since 0.1. */
 PRO_API int pro_asynch_read_file_open(struct pro_asynch_read_file *reader,
 		struct pro_handler *handler, pro_handle handle, const void *completion_key);
 

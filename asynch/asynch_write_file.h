@@ -27,7 +27,8 @@ struct pro_asynch_write_file_result {
 };
 
 /* Binds the writer to its handler and to the file `handle`. Needs handle_write_file. Several writes
- * at once: several objects, in no order. PRO_EINVAL, PRO_EBUSY in flight. [set-up or callback]
+ * at once: several objects, in no order. PRO_EINVAL. Not
+ * while a flight is under way. [set-up or callback]
  * Since 0.1. */
 PRO_API int pro_asynch_write_file_open(struct pro_asynch_write_file *writer,
 		struct pro_handler *handler, pro_handle handle, const void *completion_key);

@@ -7,6 +7,8 @@
 
 #include "asynch_private.h"
 
+#include <string.h>
+
 /* Bits of pro_message_block.queue_flags. */
 enum { WRITE_QUEUED = 1, WRITE_VECTOR = 2 };
 
@@ -257,8 +259,9 @@ int pro_asynch_write_stream_open(struct pro_asynch_write_stream *writer,
 {
 	int error;
 
-	if (writer->queue_head || writer->done_head || atomic_load(&writer->incoming))
-		return PRO_EBUSY;
+	if (!writer)
+		return PRO_EINVAL;
+	memset(writer, 0, sizeof(*writer));
 	error = pro__asynch_open(&writer->operation, &write_stream_vtbl, PRO_OP_WRITE_STREAM, handler,
 			handle, handler && handler->vtbl->handle_write_stream, completion_key);
 	if (error)
@@ -266,9 +269,6 @@ int pro_asynch_write_stream_open(struct pro_asynch_write_stream *writer,
 	writer->done_event.owner = &handler->owner;
 	writer->done_event.deliver = write_stream_deliver_done;
 	writer->limit_bytes = PRO_WRITE_QUEUE_BYTES;
-	writer->head_sent = 0;
-	writer->is_broken = false;
-	writer->is_shutting_down = false;
 	return 0;
 }
 

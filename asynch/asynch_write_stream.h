@@ -44,7 +44,8 @@ struct pro_asynch_write_stream_result {
 };
 
 /* Binds the writer to its handler and to `handle` (PRO_INVALID_HANDLE: the handle that the handler
- * owns). One writer per handle. Needs handle_write_stream. PRO_EINVAL, PRO_EBUSY in flight. [set-up
+ * owns). One writer per handle. Needs handle_write_stream. PRO_EINVAL. Not
+ * while a flight is under way. [set-up
  * or callback] Since 0.1. */
 PRO_API int pro_asynch_write_stream_open(struct pro_asynch_write_stream *writer,
 		struct pro_handler *handler, pro_handle handle, const void *completion_key);

@@ -126,7 +126,8 @@ struct pro_resolve_request {
 };
 
 /* The common part of every operation object: embed by way of struct pro_asynch_…; use the functions
- * below only. The memory is zero before the object is opened for the first time. */
+ * below only. Opening it reads nothing of it, so the
+ * memory may be raw; it is not to be opened while a flight is under way. */
 struct pro_operation {
 	const struct pro_operation_vtbl *vtbl;
 	struct pro_owner *owner;
