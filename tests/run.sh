@@ -213,14 +213,24 @@ check_preset()
 
 # ---- what a user gets ----
 
-# A user's project against the installed package. "$@": options of its configuration.
-consumer_by_cmake()
+uses_shared_library()
 {
-	consumer=$work/consumer
-	rm -rf "$consumer"
-	cmake -S tests/consumer -B "$consumer" -DCMAKE_PREFIX_PATH="$work/moved" "$@" &&
-		cmake --build "$consumer" --parallel "$jobs" &&
-		ctest --test-dir "$consumer" --output-on-failure --no-tests=error
+	ldd "$1" | grep -q libproactor
+}
+
+# A user's project against the installed package; proactor::proactor is the library of that kind.
+consumer_by_cmake() # shared|static
+{
+	consumer=$work/consumer_$1
+	shared=OFF
+	[ "$1" = shared ] && shared=ON
+	cmake -S tests/consumer -B "$consumer" -DCMAKE_PREFIX_PATH="$work/moved" \
+		-DBUILD_SHARED_LIBS="$shared" && cmake --build "$consumer" --parallel "$jobs" &&
+		ctest --test-dir "$consumer" --output-on-failure --no-tests=error || return
+	case $1 in
+	shared) uses_shared_library "$consumer/consumer_c_proactor" ;;
+	static) ! uses_shared_library "$consumer/consumer_c_proactor" ;;
+	esac
 }
 
 # consumer_by_pkg_config COMPILER SOURCE STANDARD shared|static
@@ -236,10 +246,10 @@ consumer_by_pkg_config()
 	# shellcheck disable=SC2046,SC2086 # lists
 	"$1" -std="$3" "$2" -o "$program" $(pkg-config --cflags proactor) $libraries || return
 	if [ "$4" = shared ]; then
-		ldd "$program" | grep -q libproactor || return
+		uses_shared_library "$program" || return
 		LD_LIBRARY_PATH=$(pkg-config --variable=libdir proactor) "$program"
 	else
-		! ldd "$program" | grep libproactor && "$program"
+		! uses_shared_library "$program" && "$program"
 	fi
 }
 
@@ -256,8 +266,9 @@ check_package()
 	one "install" cmake --install build-release --prefix "$work/installed" || return
 	# What is installed must not know where it was.
 	mv "$work/installed" "$work/moved"
-	one "find_package" consumer_by_cmake
-	one "find_package, shared" consumer_by_cmake -DBUILD_SHARED_LIBS=ON
+	for kind in shared static; do
+		one "find_package, $kind" consumer_by_cmake $kind
+	done
 	mkdir "$work/wrong"
 	cp tests/consumer/*.c tests/consumer/*.cpp "$work/wrong"
 	one "find_package refuses 0.2" version_is_refused 0.2

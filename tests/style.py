@@ -220,8 +220,10 @@ def defined_symbols(*arguments):
 
 def declared_functions():
     """Every function that a public header marks for export."""
+    directive = re.compile(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", re.MULTILINE)
     return {match for name in public_headers().values()
-            for match in re.findall(r"\bPRO_API\s[^;{]*?\b(pro_\w+)\s*\(", code_of(name))}
+            for match in re.findall(
+                r"\bPRO_API\s[^;{]*?\b(pro_\w+)\s*\(", directive.sub("", code_of(name)))}
 
 
 @check
