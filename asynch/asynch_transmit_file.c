@@ -99,6 +99,7 @@ int pro_asynch_transmit_file_transmit_file(struct pro_asynch_transmit_file *send
 	request->file = file;
 	request->offset = offset;
 	request->sent = 0;
+	request->cold = 0;
 	operation->request.transmit = request;
 	return pro__operation_start(operation);
 }

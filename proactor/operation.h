@@ -116,6 +116,7 @@ struct pro_transmit_request {
 	uint64_t offset; /* of the next byte to be sent */
 	uint64_t left;   /* bytes of the file still to be sent */
 	uint64_t sent;   /* bytes sent of all parts together */
+	uint64_t cold;   /* 1 + the last offset that was not in memory; the port's, 0 at the start */
 };
 
 struct pro_resolve_request {

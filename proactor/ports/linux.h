@@ -73,6 +73,11 @@ int pro__begin_connect(
 /* After writability: 0 connected or an errno. */
 int pro__finish_connect(int fd, uint64_t *calls);
 
+/* What is in memory already, without waiting for the disk: >= 0 bytes (0: end of the file);
+ * -EAGAIN: have a thread read it; -EOPNOTSUPP: the file system can not tell. */
+ssize_t pro__try_read_file(
+		int fd, const struct pro_buffer *buffers, unsigned count, uint64_t offset, uint64_t *calls);
+
 enum pro__transmit_step {
 	PRO__TRANSMIT_DONE, /* all parts are out */
 	PRO__TRANSMIT_WAIT, /* the socket is full: wait for writability */

@@ -181,6 +181,22 @@ ssize_t pro__try_write(
 	return descriptor_write(fd, kind, buffers, count, calls);
 }
 
+ssize_t pro__try_read_file(
+		int fd, const struct pro_buffer *buffers, unsigned count, uint64_t offset, uint64_t *calls)
+{
+	ssize_t got;
+
+	if (offset > INT64_MAX)
+		return -EINVAL;
+	do {
+		++*calls;
+		got = preadv2(fd, pieces_of(buffers), (int)count, (off_t)offset, RWF_NOWAIT);
+	} while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return errno == ENOSYS ? -EOPNOTSUPP : -errno;
+	return got;
+}
+
 static bool is_connected(int fd, uint64_t *calls)
 {
 	struct sockaddr_storage address;

@@ -81,30 +81,48 @@ static int turn_send(struct turn *turn, struct iovec *pieces, size_t count, int 
 	return 0;
 }
 
-/* Reads from the file without waiting for the disk if the file system can tell; else it waits.
- * >= 0 bytes, or -errno. */
-static ssize_t read_if_warm(struct turn *turn, void *bytes, size_t length, uint64_t offset)
+/* What is cold is read by somebody else once and then counts as warm: some file systems never say
+ * anything but "not in memory", and pages can be evicted again at once. */
+static bool was_warmed(const struct pro_transmit_request *transmit)
 {
-	const struct iovec piece = {.iov_base = bytes, .iov_len = length};
-	int file = (int)turn->transmit->file;
-	ssize_t got;
+	return transmit->cold == transmit->offset + 1;
+}
 
-	do {
-		++*turn->calls;
-		got = preadv2(file, &piece, 1, (off_t)offset, RWF_NOWAIT);
-		if (got < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
-			++*turn->calls;
-			got = pread(file, bytes, length, (off_t)offset);
-		}
-	} while (got < 0 && errno == EINTR);
-	return got < 0 ? -errno : got;
+/* The next bytes of the file. >= 0: how many; -EAGAIN when they are not in memory; or -errno. */
+static ssize_t read_if_warm(struct turn *turn, void *bytes, size_t length)
+{
+	struct pro_transmit_request *transmit = turn->transmit;
+	const struct pro_buffer buffer = {.base = bytes, .length = length};
+	int file = (int)transmit->file;
+	ssize_t got = -EOPNOTSUPP;
+
+	if (!was_warmed(transmit))
+		got = pro__try_read_file(file, &buffer, 1, transmit->offset, turn->calls);
+	if (got == -EAGAIN)
+		transmit->cold = transmit->offset + 1;
+	if (got != -EOPNOTSUPP)
+		return got;
+	++*turn->calls;
+	return pro__read_file(file, &buffer, 1, transmit->offset);
 }
 
 static bool is_warm(struct turn *turn, uint64_t offset)
 {
 	unsigned char byte;
+	const struct pro_buffer buffer = {.base = &byte, .length = 1};
+	int file = (int)turn->transmit->file;
 
-	return read_if_warm(turn, &byte, 1, offset) != -EAGAIN;
+	return pro__try_read_file(file, &buffer, 1, offset, turn->calls) != -EAGAIN;
+}
+
+static bool is_next_warm(struct turn *turn)
+{
+	struct pro_transmit_request *transmit = turn->transmit;
+
+	if (was_warmed(transmit) || is_warm(turn, transmit->offset))
+		return true;
+	transmit->cold = transmit->offset + 1;
+	return false;
 }
 
 /* Header, `length` bytes of the file read into memory, and the trailer if the file ends in them. */
@@ -114,7 +132,7 @@ static enum pro__transmit_step turn_copy(struct turn *turn, size_t length)
 	unsigned char bytes[COPY_BYTES];
 	struct iovec pieces[3];
 	size_t count = 0;
-	ssize_t got = read_if_warm(turn, bytes, length, transmit->offset);
+	ssize_t got = read_if_warm(turn, bytes, length);
 
 	if (got == -EAGAIN)
 		return PRO__TRANSMIT_COLD;
@@ -175,7 +193,7 @@ static enum pro__transmit_step turn_sendfile(struct turn *turn)
 
 	if (transmit->offset > INT64_MAX)
 		return turn_fail(turn, PRO_EINVAL, EINVAL);
-	if (!is_warm(turn, transmit->offset))
+	if (!is_next_warm(turn))
 		return PRO__TRANSMIT_COLD;
 	ssize_t sent = send_slice(turn, slice_length(turn));
 	if (sent == -EINVAL || sent == -ENOSYS)

@@ -1,0 +1,47 @@
+/* Private: threads, locks and conditions of the system, as little of them as the library needs.
+ * Nothing here allocates but the system itself; locking can not fail. */
+#ifndef PROACTOR_PORTS_THREAD_H
+#define PROACTOR_PORTS_THREAD_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+struct pro__mutex {
+	pthread_mutex_t native;
+};
+
+struct pro__condition {
+	pthread_cond_t native;
+};
+
+/* Stays where it is until the join. */
+struct pro__thread {
+	pthread_t native;
+	const char *name;
+	void (*run)(void *argument);
+	void *argument;
+};
+
+int pro__mutex_init(struct pro__mutex *mutex); /* 0 or PRO_ENOMEM */
+void pro__mutex_fini(struct pro__mutex *mutex);
+void pro__mutex_lock(struct pro__mutex *mutex);
+void pro__mutex_unlock(struct pro__mutex *mutex);
+
+int pro__condition_init(struct pro__condition *condition); /* 0 or PRO_ENOMEM */
+void pro__condition_fini(struct pro__condition *condition);
+/* Returns with the mutex held, perhaps without cause. */
+void pro__condition_wait(struct pro__condition *condition, struct pro__mutex *mutex);
+void pro__condition_signal(struct pro__condition *condition);
+void pro__condition_broadcast(struct pro__condition *condition);
+
+/* Starts a thread called `name` (a constant; the system keeps 15 bytes of it) that runs
+ * `run(argument)` with every signal blocked, so that the program's handlers run on the program's
+ * threads. PRO_ENOMEM when the system has no thread to give. */
+int pro__thread_create(
+		struct pro__thread *thread, const char *name, void (*run)(void *argument), void *argument);
+void pro__thread_join(struct pro__thread *thread);
+
+/* Differs for any two threads that live at the same time; never 0. */
+uintptr_t pro__thread_self(void);
+
+#endif
