@@ -366,7 +366,7 @@ int pro_operation_cancel(struct pro_operation *operation)
 	if (pro__on_loop(operation->owner->proactor) && operation_state(operation) != PRO__QUEUED)
 		return pro__operation_cancel_now(operation);
 	flight = atomic_load(&operation->flight);
-	if (!pro_operation_in_flight(operation))
+	if (operation_state(operation) == PRO__IDLE || operation_state(operation) == PRO__READY)
 		return PRO_ENOTFOUND;
 	/* A closing owner has asked already; so this is no error to tell. */
 	if (pro__owner_enter(operation->owner))
@@ -412,9 +412,7 @@ void pro_operation_set_completion_key(struct pro_operation *operation, const voi
 
 bool pro_operation_in_flight(const struct pro_operation *operation)
 {
-	enum pro_operation_state state = operation_state(operation);
-
-	return state == PRO__QUEUED || state == PRO__IN_FLIGHT;
+	return operation_state(operation) != PRO__IDLE;
 }
 
 struct pro_proactor *pro_operation_proactor(const struct pro_operation *operation)
