@@ -24,6 +24,7 @@ struct pro_lent_pool {
 	struct pro_proactor *proactor;
 	size_t block_size;
 	unsigned count;
+	size_t blocks_at; /* offset of `blocks` from `memory` */
 
 	/* The loop's thread. */
 	void *allocation;
@@ -42,53 +43,40 @@ struct pro_lent_pool {
 
 static void pool_run(struct pro_inbox_node *node, uint32_t requests, uint32_t holds);
 
-/* Bytes of the blocks, and of all that is allocated for them; false when there is no such number.
- */
-static bool pool_sizes(
-		size_t block_size, unsigned count, size_t *memory_size, size_t *allocation_size)
-{
-	const size_t alignment = _Alignof(struct lent_block);
-	const size_t rest = PAGE_SIZE + alignment + sizeof(struct lent_block) * count;
-
-	if (block_size == 0 || count == 0 || block_size > (SIZE_MAX / 2 - rest) / count)
-		return false;
-	*memory_size = (block_size * count + alignment - 1) / alignment * alignment;
-	*allocation_size = *memory_size + rest;
-	return true;
-}
-
 struct pro_lent_pool *pro__lent_pool_create(
 		struct pro_proactor *proactor, size_t block_size, unsigned count)
 {
+	const size_t alignment = _Alignof(struct lent_block);
+	const size_t most = SIZE_MAX / 2 - PAGE_SIZE - alignment;
 	struct pro_lent_pool *pool;
-	size_t memory_size;
-	size_t allocation_size;
 
-	if (!pool_sizes(block_size, count, &memory_size, &allocation_size))
+	if (block_size == 0 || block_size > most || count == 0 ||
+			count > most / (block_size + sizeof(struct lent_block)))
 		return NULL;
 	pool = pro__allocate(proactor, sizeof(*pool));
 	if (!pool)
 		return NULL;
-	*pool = (struct pro_lent_pool){
-			.proactor = proactor, .block_size = block_size, .count = count, .inbox.run = pool_run};
+	*pool = (struct pro_lent_pool){.proactor = proactor,
+			.block_size = block_size,
+			.count = count,
+			.blocks_at = (block_size * count + alignment - 1) / alignment * alignment,
+			.inbox.run = pool_run};
 	return pool;
 }
 
 static bool pool_allocate(struct pro_lent_pool *pool)
 {
-	size_t memory_size;
-	size_t allocation_size;
 	uintptr_t begin;
 
 	if (pool->allocation)
 		return true;
-	pool_sizes(pool->block_size, pool->count, &memory_size, &allocation_size);
-	pool->allocation = pro__allocate(pool->proactor, allocation_size);
+	pool->allocation = pro__allocate(
+			pool->proactor, PAGE_SIZE + pool->blocks_at + sizeof(struct lent_block) * pool->count);
 	if (!pool->allocation)
 		return false;
 	begin = (uintptr_t)pool->allocation;
 	pool->memory = (unsigned char *)pool->allocation + (PAGE_SIZE - begin % PAGE_SIZE) % PAGE_SIZE;
-	pool->blocks = (struct lent_block *)(void *)(pool->memory + memory_size);
+	pool->blocks = (struct lent_block *)(void *)(pool->memory + pool->blocks_at);
 	return true;
 }
 
