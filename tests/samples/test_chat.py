@@ -483,7 +483,8 @@ def log_is_one_printable_line_for_each_event():
 @test
 def connections_are_limited():
     with Server("chat_server", "--max-connections", "3") as server:
-        first, _, _ = crowd(server, 3)
+        guests = crowd(server, 3)
+        first = guests[0]
         fourth = Client(server)
         equal(fourth.rest(), b"")
         equal(first.ask("/rooms"), "* rooms: lobby (3)")
@@ -496,8 +497,9 @@ def connections_are_limited():
             return fifth.line() is not None
         wait_until(gets_in, "a free place")
     with Server("chat_server", "--max-per-address", "2") as server:
-        crowd(server, 2)
+        guests = crowd(server, 2)
         equal(Client(server).rest(), b"")
+        equal(guests[0].ask("/rooms"), "* rooms: lobby (2)")
         check("too many connections from one address" in server.log(), server.log())
 
 
