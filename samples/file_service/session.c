@@ -174,6 +174,9 @@ static void session_open(struct pro_service_handler *service)
 	struct session *session = session_from_handler(&service->handler);
 	int64_t stall_ms = (int64_t)session->server->stall_timeout_s * 1000;
 
+	/* Where it can not be set the system's own size will do. */
+	pro_socket_set_option(session->server->proactor, pro_service_handler_handle(service),
+			PRO_SOCKET_SEND_BUFFER, SESSION_SEND_BUFFER_BYTES);
 	if (pro_asynch_read_stream_open(
 				&session->reader, &service->handler, PRO_INVALID_HANDLE, NULL) ||
 			pro_asynch_transmit_file_open(

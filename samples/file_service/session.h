@@ -24,6 +24,10 @@
 #define SESSION_LINGER_MS        2000
 #define SESSION_LINGER_BYTES_MAX (1024 * 1024)
 
+/* What the system holds for one client. It would take megabytes by itself: too much for thousands
+ * of clients that read slowly, and too coarse to see that one of them still takes a little. */
+#define SESSION_SEND_BUFFER_BYTES (256 * 1024)
+
 enum session_state { SESSION_READING, SESSION_ANSWERING, SESSION_LINGERING };
 
 enum session_protocol {
