@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Echo servers beside each other in one interleaved run.
+
+    sudo python3 tests/bench/run.py --build build [--rounds 15] [--seconds 1] [--connections 50]
+                                    [--bytes 64] [--depth 1] [--instructions]
+
+Prints for each server the median over the rounds of server CPU per message relative to the first server (the
+hand-written epoll loop), the rate and the 99th percentile. With --instructions it also counts user instructions
+per message by callgrind (the difference of two runs, so that the start does not count). It runs in a network
+namespace of its own, in which TCP uses reno: other defaults, bbr above all, pace the loopback by timers and
+turn the ranking round. Nothing here is a pass or fail."""
+import argparse
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+
+
+def servers(build):
+    names = [("hand-written epoll", [f"{build}/tests/bench/echo_epoll"], {})]
+    for port in ("epoll", "io_uring"):
+        names.append((f"proactor {port}", [f"{build}/samples/echo_server", "--listen", "127.0.0.1:0"],
+                      {"PROACTOR_PORT": port}))
+    libuv = f"{build}/tests/bench/echo_libuv"
+    if os.path.exists(libuv):
+        names.append(("libuv", [libuv], {}))
+    return names
+
+
+class Server:
+    def __init__(self, command, environment, prefix=()):
+        self.process = subprocess.Popen([*prefix, *command], stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, env={**os.environ, **environment})
+        line = self.process.stdout.readline().decode()
+        if not line.startswith("listening on "):
+            self.process.kill()
+            raise RuntimeError(f"{command[0]} did not start")
+        self.port = line.rsplit(":", 1)[1].strip()
+
+    def cpu_ns(self):
+        total = 0
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            with open(f"/proc/{self.process.pid}/task/{task}/schedstat") as file:
+                total += int(file.read().split()[0])
+        return total
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def load(build, port, options, seconds, messages=None):
+    command = [f"{build}/tests/bench/load", port, str(options.connections), str(options.bytes),
+               str(options.depth), str(seconds)]
+    if messages:
+        command.append(str(messages))
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return dict(zip(output[::2], map(float, output[1::2])))
+
+
+def measure(options):
+    results = {}
+    for round_number in range(options.rounds):
+        rotated = servers(options.build)
+        shift = round_number % len(rotated)
+        for name, command, environment in rotated[shift:] + rotated[:shift]:
+            try:
+                server = Server(command, environment)
+            except RuntimeError as error:
+                if round_number == 0:
+                    print(f"left out: {name}: {error}", file=sys.stderr)
+                continue
+            load(options.build, server.port, options, 0.1)
+            before = server.cpu_ns()
+            result = load(options.build, server.port, options, options.seconds)
+            result["cpu_us"] = (server.cpu_ns() - before) / 1000 / result["messages"]
+            server.stop()
+            results.setdefault(name, []).append(result)
+    return results
+
+
+def instructions(options, command, environment):
+    counts = []
+    for messages in (2000, 12000):
+        with tempfile.TemporaryDirectory() as folder:
+            out = f"{folder}/callgrind"
+            server = Server(command, environment,
+                            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"])
+            load(options.build, server.port, options, 120, messages)
+            server.stop()
+            with open(out) as file:
+                counts.append(int(re.search(r"^(?:summary|totals): (\d+)", file.read(), re.M).group(1)))
+    return (counts[1] - counts[0]) / 10000
+
+
+def report(options, results):
+    base = [r["cpu_us"] for r in results["hand-written epoll"]]
+    print(f"{options.connections} connections, {options.bytes} bytes, depth {options.depth}, "
+          f"{options.rounds} rounds of {options.seconds} s")
+    head = f"{'server':22} {'CPU/message':>12} {'µs':>7} {'messages/s':>11} {'p99 µs':>7}"
+    print(head + (f" {'instructions':>13}" if options.instructions else ""))
+    by_name = {name: (command, environment) for name, command, environment in servers(options.build)}
+    for name, rounds in results.items():
+        ratio = statistics.median(r["cpu_us"] / b for r, b in zip(rounds, base))
+        line = (f"{name:22} {ratio:12.2f} {statistics.median(r['cpu_us'] for r in rounds):7.2f} "
+                f"{statistics.median(r['messages'] / r['seconds'] for r in rounds):11.0f} "
+                f"{statistics.median(r['p99_us'] for r in rounds):7.0f}")
+        if options.instructions:
+            line += f" {instructions(options, *by_name[name]):13.0f}"
+        print(line, flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--connections", type=int, default=50)
+    parser.add_argument("--bytes", type=int, default=64)
+    parser.add_argument("--depth", type=int, default=1)
+    parser.add_argument("--instructions", action="store_true")
+    parser.add_argument("--in-namespace", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if not options.in_namespace:
+        setup = ("ip link set lo up && sysctl -qw net.ipv4.tcp_congestion_control=reno && "
+                 "exec \"$@\"")
+        os.execvp("unshare", ["unshare", "-n", "sh", "-c", setup, "sh", sys.executable,
+                              os.path.abspath(__file__), *sys.argv[1:], "--in-namespace"])
+    report(options, measure(options))
+
+
+if __name__ == "__main__":
+    main()
