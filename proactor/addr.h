@@ -35,8 +35,9 @@ PRO_API int pro_addr_parse(struct pro_addr *addr, const char *text);
  * connectors resolve without blocking. PRO_EHOSTNOTFOUND, PRO_ERESOLVE. [any thread] Since 0.1. */
 PRO_API int pro_addr_resolve(struct pro_addr *addr, const char *text);
 
-/* Splits "HOST:PORT" or "[HOST]:PORT" without looking the host up. `host` holds PRO_HOST_MAX bytes.
- * PRO_EINVAL. [any thread] Since 0.1. */
+/* Splits "HOST:PORT" or "[HOST]:PORT" without looking the host up: a name, an IPv4 address, "" or
+ * "*"; in brackets an IPv6 address. `host` holds PRO_HOST_MAX bytes. PRO_EINVAL: nothing was
+ * written. [any thread] Since 0.1. */
 PRO_API int pro_addr_split(const char *text, char *host, uint16_t *port);
 
 /* Prints what pro_addr_parse reads ("" for an empty address) into `text` of `size` bytes, always
@@ -52,8 +53,9 @@ PRO_API uint16_t pro_addr_port(const struct pro_addr *addr);
 PRO_API void pro_addr_set_port(struct pro_addr *addr, uint16_t port);
 /* Same family, host and port, or same path. [any thread] Since 0.1. */
 PRO_API bool pro_addr_equal(const struct pro_addr *left, const struct pro_addr *right);
-/* Same host, whatever the port: what a limit per client address compares. [any thread] Since 0.1.
- */
+/* Same host, whatever the port: what a limit per client address compares. An IPv4 address and its
+ * form in IPv6 are the same host; UNIX-domain addresses are all of this one. [any thread] Since
+ * 0.1. */
 PRO_API bool pro_addr_same_host(const struct pro_addr *left, const struct pro_addr *right);
 
 PRO_END_DECLS

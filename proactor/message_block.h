@@ -68,8 +68,9 @@ PRO_API int pro_message_block_crunch(struct pro_message_block *block);
 /* Appends `length` bytes. PRO_EFULL when they do not fit; nothing is then copied. Since 0.1. */
 PRO_API int pro_message_block_copy(
 		struct pro_message_block *block, const void *bytes, size_t length);
-/* Appends formatted text without its NUL. PRO_EFULL when it does not fit; nothing is then added.
- * Since 0.1. */
+/* Appends formatted text without its NUL. PRO_EFULL when it does not fit, PRO_EINVAL when the
+ * system can not format it, PRO_ENOMEM (only for text that fits to the last byte); nothing is then
+ * added. Since 0.1. */
 PRO_API int pro_message_block_printf(struct pro_message_block *block, const char *format, ...)
 		PRO_PRINTF(2, 3);
 /* Unread bytes of the block and its whole cont chain. Since 0.1. */
