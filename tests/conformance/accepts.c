@@ -1,0 +1,452 @@
+/* Statements 22 and 25: listeners that never go deaf, and peers that are all served. */
+#include "conformance.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <proactor/asynch_connector.h>
+
+#include "../support/echo.h"
+#include "../support/os.h"
+#include "../support/pattern.h"
+#include "../support/recorder.h"
+
+#define RECOVERY_PROMISE_MS 1000
+#define TRIES_A_SECOND      100
+
+static void echo_once(struct world *world, const struct pro_addr *addr)
+{
+	struct echo_client client;
+
+	echo_client_init(&client, world, "client", 5000, 1000);
+	echo_client_connect(&client, addr);
+	RUN_UNTIL(world, client.is_done);
+	recorder_close(client.recorder);
+	RUN_UNTIL(world, client.recorder->is_closed);
+}
+
+void scenario_acceptor_serves_many_connections(struct world *world)
+{
+	enum { CLIENTS = 50 };
+	struct echo_client *clients = calloc(CLIENTS, sizeof(*clients));
+	struct echo_server server;
+	unsigned done = 0;
+
+	world->is_traced = false;
+	world_open(world);
+	ASSERT_OK(echo_server_open(&server, world->proactor, ANY_INET));
+	ck_assert_uint_ne(pro_addr_port(pro_asynch_acceptor_addr(&server.acceptor)), 0);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		echo_client_init(&clients[i], world, "client", 20000, 1 + 61 * (size_t)i);
+		echo_client_connect(&clients[i], pro_asynch_acceptor_addr(&server.acceptor));
+	}
+	while (done < CLIENTS)
+		RUN_UNTIL(world, clients[done++].is_done);
+	ck_assert_uint_eq(server.opened, CLIENTS);
+	ck_assert_uint_eq(server.validated, CLIENTS);
+	world_close_recorders(world);
+	echo_server_close(world, &server);
+	free(clients);
+}
+
+/* Refused by validate_connection, then by make_handler: the peer sees an end, the next is served.
+ */
+void scenario_refused_connections_do_not_deafen_the_listener(struct world *world)
+{
+	struct echo_server server;
+
+	world->is_traced = false;
+	world_open(world);
+	ASSERT_OK(echo_server_open(&server, world->proactor, ANY_INET));
+	for (unsigned i = 0; i < 40; i++) {
+		struct recorder *client = recorder_create(world, "client");
+		struct pro_message_block in;
+		char bytes[8];
+
+		server.verdict = i % 2 ? -1 : 0;
+		server.refuses = i % 2 == 0;
+		recorder_open_free(client);
+		ASSERT_OK(STARTED(client, CONNECT,
+				pro_asynch_connect_connect(
+						&client->connect, pro_asynch_acceptor_addr(&server.acceptor), NULL)));
+		RUN_UNTIL(world, client->count[EVENT_CONNECT]);
+		ASSERT_OK(client->last[EVENT_CONNECT].error);
+		recorder_own_stream(client, recorder_take_handle(client));
+		pro_message_block_init(&in, bytes, sizeof(bytes));
+		ASSERT_OK(recorder_read(client, &in, 0));
+		RUN_UNTIL(world, client->count[EVENT_READ_STREAM]);
+		ck_assert_int_lt(client->last[EVENT_READ_STREAM].error, 0);
+	}
+	ck_assert_uint_eq(server.opened, 0);
+	server.verdict = 0;
+	server.refuses = false;
+	echo_once(world, pro_asynch_acceptor_addr(&server.acceptor));
+	world_close_recorders(world);
+	echo_server_close(world, &server);
+}
+
+/* Connections that are reset while they stand in the queue. */
+void scenario_connections_that_die_in_the_queue_do_not_deafen_the_listener(struct world *world)
+{
+	struct echo_server server;
+
+	world_open(world);
+	ASSERT_OK(echo_server_open(&server, world->proactor, ANY_INET));
+	world_run_ready(world);
+	for (unsigned i = 0; i < 200; i++) {
+		os_close_with_reset(os_connect(pro_asynch_acceptor_addr(&server.acceptor)));
+		if (i % 3 == 0)
+			world_run_ready(world);
+	}
+	echo_once(world, pro_asynch_acceptor_addr(&server.acceptor));
+	RUN_UNTIL(world, server.opened == server.closed);
+	world_close_recorders(world);
+	echo_server_close(world, &server);
+}
+
+/* No descriptor is left: few tries, little CPU, existing peers served, the connection kept. */
+void scenario_acceptor_out_of_descriptors_recovers(struct world *world)
+{
+	struct echo_client client;
+	struct echo_server server;
+	struct pro_proactor_statistics before, after;
+	uint64_t start_ms, cpu_us, waited_ms = 500;
+	unsigned char bytes[100];
+	int peers[3];
+
+	world_open(world);
+	ASSERT_OK(echo_server_open(&server, world->proactor, ANY_INET));
+	echo_client_init(&client, world, "client", 4096 * 100, 4096);
+	echo_client_connect(&client, pro_asynch_acceptor_addr(&server.acceptor));
+	RUN_UNTIL(world, client.received > 0);
+
+	os_limit_descriptors(3);
+	for (unsigned i = 0; i < 3; i++)
+		peers[i] = os_connect(pro_asynch_acceptor_addr(&server.acceptor));
+	RUN_UNTIL(world, client.is_done);
+	world_run_ready(world);
+	before = world_statistics(world);
+	cpu_us = os_process_cpu_us();
+	world_run_for(world, waited_ms);
+	cpu_us = os_process_cpu_us() - cpu_us;
+	after = world_statistics(world);
+	ck_assert_uint_eq(server.opened, 1);
+	ck_assert_msg(after.batches - before.batches <= TRIES_A_SECOND * waited_ms / 1000,
+			"%llu turns of the loop in %llu ms",
+			(unsigned long long)(after.batches - before.batches), (unsigned long long)waited_ms);
+	ck_assert_uint_lt(cpu_us, waited_ms * 1000 / 10);
+
+	os_unlimit_descriptors();
+	start_ms = os_now_ms();
+	RUN_UNTIL(world, server.opened == 4);
+	ck_assert_uint_lt(os_now_ms() - start_ms, RECOVERY_PROMISE_MS);
+	for (unsigned i = 0; i < 3; i++) {
+		os_send(peers[i], "kept", 4);
+		world_run_for(world, 5);
+		ck_assert_uint_eq(os_receive(peers[i], bytes, 4, 5000), 4);
+		ck_assert_mem_eq(bytes, "kept", 4);
+		os_close(peers[i]);
+	}
+	RUN_UNTIL(world, server.closed == server.opened);
+	echo_server_close(world, &server);
+}
+
+/* The plain accept reports the error once and leaves the connection in the queue. */
+void scenario_accept_out_of_descriptors_is_an_error_and_keeps_the_connection(struct world *world)
+{
+	struct recorder *listener;
+	struct pro_addr addr;
+	int peer;
+
+	world_open(world);
+	listener = recorder_create(world, "listener");
+	addr = recorder_listen(listener, ANY_INET);
+	world_run_ready(world);
+	os_limit_descriptors(1);
+	peer = os_connect(&addr);
+	ASSERT_OK(STARTED(listener, ACCEPT, pro_asynch_accept_accept(&listener->accept)));
+	RUN_UNTIL(world, listener->count[EVENT_ACCEPT] == 1);
+	ASSERT_ERROR(listener->last[EVENT_ACCEPT].error, PRO_EMFILE);
+	os_unlimit_descriptors();
+	ASSERT_OK(STARTED(listener, ACCEPT, pro_asynch_accept_accept(&listener->accept)));
+	RUN_UNTIL(world, listener->count[EVENT_ACCEPT] == 2);
+	ASSERT_OK(listener->last[EVENT_ACCEPT].error);
+	os_close(peer);
+}
+
+void scenario_connect_out_of_descriptors_is_an_error(struct world *world)
+{
+	struct recorder *client;
+	struct pro_addr addr = world_addr("127.0.0.1:1");
+
+	world_open(world);
+	client = recorder_create(world, "client");
+	recorder_open_free(client);
+	world_run_ready(world);
+	os_limit_descriptors(0);
+	ASSERT_OK(STARTED(client, CONNECT, pro_asynch_connect_connect(&client->connect, &addr, NULL)));
+	RUN_UNTIL(world, client->count[EVENT_CONNECT]);
+	os_unlimit_descriptors();
+	ASSERT_ERROR(client->last[EVENT_CONNECT].error, PRO_EMFILE);
+}
+
+static void two_accepts_in_order(struct world *world, const char *any)
+{
+	struct recorder *listener, *client;
+	struct pro_addr addr, from;
+	struct pro_addr bound = world_addr(any);
+
+	world_open(world);
+	listener = recorder_create(world, "listener");
+	client = recorder_create(world, "client");
+	addr = recorder_listen(listener, any);
+	recorder_open_free(client);
+	ASSERT_OK(STARTED(listener, ACCEPT, pro_asynch_accept_accept(&listener->accept)));
+	ASSERT_OK(
+			STARTED(client, CONNECT, pro_asynch_connect_connect(&client->connect, &addr, &bound)));
+	RUN_UNTIL(world, client->count[EVENT_CONNECT] && listener->count[EVENT_ACCEPT]);
+	ASSERT_OK(client->last[EVENT_CONNECT].error);
+	ASSERT_OK(listener->last[EVENT_ACCEPT].error);
+	ASSERT_OK(pro_socket_local_addr(world->proactor, client->last[EVENT_CONNECT].handle, &from));
+	ck_assert(pro_addr_equal(&listener->accept.remote, &from));
+	ck_assert(pro_addr_equal(&listener->accept.local, &addr));
+	ASSERT_OK(pro_socket_remote_addr(world->proactor, client->last[EVENT_CONNECT].handle, &from));
+	ck_assert(pro_addr_equal(&from, &addr));
+}
+
+void scenario_accept_and_connect_know_their_addresses(struct world *world)
+{
+	two_accepts_in_order(world, ANY_INET);
+}
+
+void scenario_accept_and_connect_know_their_ipv6_addresses(struct world *world)
+{
+	two_accepts_in_order(world, ANY_INET6);
+}
+
+void scenario_unix_sockets_are_streams_too(struct world *world)
+{
+	struct echo_server server;
+	char text[256];
+
+	world->is_traced = false;
+	world_open(world);
+	snprintf(text, sizeof(text), "unix:%s", world_path(world, "socket"));
+	ASSERT_OK(echo_server_open(&server, world->proactor, text));
+	echo_once(world, pro_asynch_acceptor_addr(&server.acceptor));
+	world_close_recorders(world);
+	echo_server_close(world, &server);
+	/* A file that nobody listens on any more is replaced. */
+	ASSERT_OK(echo_server_open(&server, world->proactor, text));
+	echo_server_close(world, &server);
+}
+
+void scenario_acceptor_on_a_taken_address_fails_and_leaks_nothing(struct world *world)
+{
+	struct echo_server server, second;
+	char text[PRO_ADDR_TEXT_MAX];
+
+	world_open(world);
+	ASSERT_OK(echo_server_open(&server, world->proactor, ANY_INET));
+	pro_addr_format(pro_asynch_acceptor_addr(&server.acceptor), text, sizeof(text));
+	ASSERT_ERROR(echo_server_open(&second, world->proactor, text), PRO_EADDRINUSE);
+	ASSERT_ERROR(pro_asynch_acceptor_open(&second.acceptor, NULL, world->proactor,
+						 pro_asynch_acceptor_addr(&server.acceptor)),
+			PRO_EINVAL);
+	echo_server_close(world, &server);
+}
+
+/* ---- the connector ---- */
+
+struct connecting {
+	struct pro_asynch_connector connector; /* first */
+	struct recorder *recorder;
+	unsigned verdicts;
+	int error;
+	bool is_closed;
+};
+
+static struct connecting *connecting_from_connector(struct pro_asynch_connector *connector)
+{
+	return pro_container_of(connector, struct connecting, connector);
+}
+
+static struct pro_service_handler *connecting_make_handler(struct pro_asynch_connector *connector)
+{
+	return &connecting_from_connector(connector)->recorder->service;
+}
+
+static int connecting_validate(
+		struct pro_asynch_connector *connector, int error, const struct pro_addr *remote)
+{
+	struct connecting *connecting = connecting_from_connector(connector);
+
+	(void)remote;
+	connecting->verdicts++;
+	connecting->error = error;
+	return error;
+}
+
+static void connecting_handle_close(struct pro_asynch_connector *connector)
+{
+	connecting_from_connector(connector)->is_closed = true;
+}
+
+static const struct pro_asynch_connector_vtbl connecting_vtbl = {
+		.make_handler = connecting_make_handler,
+		.validate_connection = connecting_validate,
+		.handle_close = connecting_handle_close,
+};
+
+static void connecting_init(struct connecting *connecting, struct world *world)
+{
+	memset(connecting, 0, sizeof(*connecting));
+	connecting->recorder = recorder_create(world, "connected");
+	ASSERT_OK(pro_asynch_connector_open(&connecting->connector, &connecting_vtbl, world->proactor));
+}
+
+static void connecting_fini(struct connecting *connecting, struct world *world)
+{
+	pro_asynch_connector_close(&connecting->connector);
+	RUN_UNTIL(world, connecting->is_closed);
+}
+
+void scenario_connector_opens_a_handler_for_its_connection(struct world *world)
+{
+	struct connecting connecting;
+	struct echo_server server;
+	char text[PRO_ADDR_TEXT_MAX];
+
+	world_open(world);
+	ASSERT_OK(echo_server_open(&server, world->proactor, ANY_INET));
+	connecting_init(&connecting, world);
+	pro_addr_format(pro_asynch_acceptor_addr(&server.acceptor), text, sizeof(text));
+	ASSERT_OK(pro_asynch_connector_connect_to(&connecting.connector, text));
+	ASSERT_ERROR(pro_asynch_connector_connect_to(&connecting.connector, text), PRO_EBUSY);
+	RUN_UNTIL(world, connecting.recorder->count[EVENT_OPEN] == 1);
+	ck_assert_uint_eq(connecting.verdicts, 1);
+	ASSERT_OK(connecting.error);
+	ck_assert(pro_addr_equal(
+			&connecting.recorder->service.remote, pro_asynch_acceptor_addr(&server.acceptor)));
+	recorder_close(connecting.recorder);
+	connecting_fini(&connecting, world);
+	echo_server_close(world, &server);
+}
+
+void scenario_connector_resolves_names_without_blocking(struct world *world)
+{
+	struct connecting connecting;
+	struct echo_server server;
+	char text[64];
+
+	world_open(world);
+	ASSERT_OK(echo_server_open(&server, world->proactor, ANY_INET));
+	connecting_init(&connecting, world);
+	snprintf(text, sizeof(text), "localhost:%u",
+			pro_addr_port(pro_asynch_acceptor_addr(&server.acceptor)));
+	ASSERT_OK(pro_asynch_connector_connect_to(&connecting.connector, text));
+	RUN_UNTIL(world, connecting.verdicts);
+	ASSERT_OK(connecting.error);
+	RUN_UNTIL(world, connecting.recorder->count[EVENT_OPEN]);
+	recorder_close(connecting.recorder);
+	connecting_fini(&connecting, world);
+	echo_server_close(world, &server);
+}
+
+void scenario_connector_reports_refusals_and_cancels(struct world *world)
+{
+	struct connecting connecting;
+	struct pro_addr nobody = world_addr("127.0.0.1:1");
+	struct recorder *listener;
+	struct pro_addr addr;
+
+	world_open(world);
+	listener = recorder_create(world, "listener");
+	addr = recorder_listen(listener, ANY_INET);
+	connecting_init(&connecting, world);
+	ASSERT_ERROR(pro_asynch_connector_cancel(&connecting.connector), PRO_ENOTFOUND);
+	ASSERT_ERROR(pro_asynch_connector_connect_to(&connecting.connector, "nonsense"), PRO_EINVAL);
+	ASSERT_OK(pro_asynch_connector_connect(&connecting.connector, &nobody, NULL));
+	RUN_UNTIL(world, connecting.verdicts == 1);
+	ASSERT_ERROR(connecting.error, PRO_ECONNREFUSED);
+	ASSERT_OK(pro_asynch_connector_connect(&connecting.connector, &addr, NULL));
+	ASSERT_OK(pro_asynch_connector_cancel(&connecting.connector));
+	RUN_UNTIL(world, connecting.verdicts == 2);
+	ck_assert(connecting.error == PRO_ECANCELED || connecting.error == 0);
+	RUN_UNTIL(world, connecting.error || connecting.recorder->count[EVENT_OPEN]);
+	recorder_close(connecting.recorder);
+	connecting_fini(&connecting, world);
+	ck_assert_uint_eq(connecting.verdicts, 2);
+}
+
+/* ---- 25 ---- */
+
+#define PEERS 100
+
+struct firehose {
+	struct pro_message_block in, out;
+	unsigned char bytes[65536];
+	unsigned char in_bytes[65536];
+	bool is_over;
+};
+
+static void firehose_on_event(struct recorder *recorder, const struct event *event)
+{
+	struct firehose *hose = recorder->context;
+
+	if (event->error || hose->is_over)
+		return;
+	if (event->kind == EVENT_READ_STREAM) {
+		pro_message_block_reset(&hose->in);
+		ASSERT_OK(recorder_read(recorder, &hose->in, 0));
+	} else if (event->kind == EVENT_WRITE_STREAM) {
+		pro_message_block_init_filled(&hose->out, hose->bytes, sizeof(hose->bytes));
+		ASSERT_OK(recorder_write(recorder, &hose->out));
+	}
+}
+
+/* 100 peers play ping-pong beside a stream that is always ready in both directions. */
+void scenario_firehose_does_not_starve_100_peers(struct world *world)
+{
+	enum { ROUNDS = 100 };
+	struct echo_client *clients = calloc(PEERS, sizeof(*clients));
+	struct firehose *hose = calloc(1, sizeof(*hose));
+	struct recorder *sides[2];
+	struct echo_server server;
+	uint64_t slowest = 0;
+	unsigned done = 0;
+
+	world->is_traced = false;
+	world_open(world);
+	ASSERT_OK(echo_server_open(&server, world->proactor, ANY_INET));
+	sides[0] = recorder_create(world, "hose left");
+	sides[1] = recorder_create(world, "hose right");
+	recorder_tcp_pair(sides[0], sides[1], ANY_INET);
+	sides[0]->context = hose;
+	sides[1]->context = hose;
+	sides[0]->on_event = firehose_on_event;
+	sides[1]->on_event = firehose_on_event;
+	pro_message_block_init(&hose->in, hose->in_bytes, sizeof(hose->in_bytes));
+	pro_message_block_init_filled(&hose->out, hose->bytes, sizeof(hose->bytes));
+	ASSERT_OK(recorder_read(sides[0], &hose->in, 0));
+	ASSERT_OK(recorder_write(sides[1], &hose->out));
+	for (unsigned i = 0; i < PEERS; i++) {
+		echo_client_init(&clients[i], world, "client", 64 * ROUNDS, 64);
+		echo_client_connect(&clients[i], pro_asynch_acceptor_addr(&server.acceptor));
+	}
+	while (done < PEERS)
+		RUN_UNTIL(world, clients[done++].is_done);
+	for (unsigned i = 0; i < PEERS; i++)
+		slowest = clients[i].batches_max > slowest ? clients[i].batches_max : slowest;
+	hose->is_over = true;
+	ck_assert_uint_gt(sides[0]->bytes[EVENT_READ_STREAM], sizeof(hose->bytes));
+	world_close_recorders(world);
+	echo_server_close(world, &server);
+	/* A round trip is a send, the echo's receive and send, and a receive: 4 waits. */
+	ck_assert_msg(slowest <= 4 * 4, "a peer waited %llu turns of the loop for its echo",
+			(unsigned long long)slowest);
+	free(hose);
+	free(clients);
+}

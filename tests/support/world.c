@@ -1,0 +1,295 @@
+/* The world of one test: a proactor whose memory is counted, its recorders, and a ledger. */
+#include "world.h"
+
+#include <check.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <proactor/file.h>
+#include <proactor/socket.h>
+
+#include "os.h"
+#include "recorder.h"
+
+static _Thread_local unsigned loop_depth;
+
+const char *event_kind_text(enum event_kind kind)
+{
+	static const char *const texts[EVENT_KINDS] = {
+#define EVENT_TEXT(name, text) text,
+			EVENT_LIST(EVENT_TEXT)
+#undef EVENT_TEXT
+	};
+
+	return texts[kind];
+}
+
+void world_enter_loop(void)
+{
+	loop_depth++;
+}
+
+void world_leave_loop(void)
+{
+	loop_depth--;
+}
+
+bool world_is_in_loop(void)
+{
+	return loop_depth > 0;
+}
+
+bool world_is_long(void)
+{
+	const char *text = getenv("PROACTOR_TEST_LONG");
+
+	return text && !strcmp(text, "1");
+}
+
+unsigned world_number(unsigned usual, unsigned in_long_runs)
+{
+	return world_is_long() ? in_long_runs : usual;
+}
+
+uint64_t world_limit_ms(uint64_t limit_ms)
+{
+	return os_is_sanitized() ? 3 * limit_ms : limit_ms;
+}
+
+uint64_t world_limit_end(uint64_t limit_ms)
+{
+	return os_now_ms() + world_limit_ms(limit_ms);
+}
+
+static void world_log(void *context, enum pro_log_level level, const char *text)
+{
+	(void)context;
+	if (level <= PRO_LOG_WARNING && getenv("PROACTOR_TEST_LOG"))
+		fprintf(stderr, "log: %s\n", text);
+}
+
+void world_init(struct world *world, const char *name)
+{
+	memset(world, 0, sizeof(*world));
+	world->name = name;
+	world->is_traced = true;
+	test_allocator_init(&world->memory);
+	pro_proactor_options_init(&world->options);
+	world->options.allocator = &world->memory.allocator;
+	world->options.log = world_log;
+	world->descriptors = os_descriptor_count();
+	world->threads = os_thread_count();
+	world->dispositions = os_signal_dispositions();
+}
+
+void world_open(struct world *world)
+{
+	const char *wanted = getenv("PROACTOR_PORT");
+	char why[256] = "";
+	int error = pro_proactor_create(&world->proactor, &world->options, why, sizeof(why));
+
+	ck_assert_msg(error == 0, "no proactor: %s: %s", pro_error_name(error), why);
+	if (wanted && *wanted && !world->options.port)
+		ck_assert_str_eq(world_port(world), wanted);
+}
+
+const char *world_port(const struct world *world)
+{
+	static struct pro_proactor_report report;
+
+	report.size = sizeof(report);
+	ASSERT_OK(pro_proactor_report(world->proactor, &report));
+	return report.port;
+}
+
+void world_note(struct world *world, const char *format, ...)
+{
+	char line[256];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	trace_printf(&world->notes, "  %s\n", line);
+}
+
+const char *world_path(struct world *world, const char *name)
+{
+	static char paths[2][256];
+	static unsigned turn;
+
+	if (!world->directory[0])
+		os_make_directory(world->directory, sizeof(world->directory));
+	turn ^= 1;
+	snprintf(paths[turn], sizeof(paths[turn]), "%s/%s", world->directory, name);
+	return paths[turn];
+}
+
+pro_handle world_file(struct world *world, const char *name, unsigned flags)
+{
+	pro_handle handle;
+
+	ASSERT_OK(pro_file_open(world->proactor, world_path(world, name), flags, &handle));
+	return handle;
+}
+
+struct pro_addr world_addr(const char *text)
+{
+	struct pro_addr addr;
+
+	ASSERT_OK(pro_addr_parse(&addr, text));
+	return addr;
+}
+
+void world_assert_error(int actual, int expected, const char *text, const char *file, int line)
+{
+	if (actual != expected)
+		ck_abort_msg("%s:%d: %s is %d %s, not %s", file, line, text, actual, pro_error_name(actual),
+				pro_error_name(expected));
+}
+
+void world_step(
+		struct world *world, uint64_t end_ms, const char *condition, const char *file, int line)
+{
+	uint64_t now_ms = os_now_ms();
+	int callbacks;
+
+	if (now_ms >= end_ms)
+		ck_abort_msg("%s:%d: never came true: %s", file, line, condition);
+	world_enter_loop();
+	callbacks = pro_proactor_handle_events(world->proactor, (int64_t)(end_ms - now_ms));
+	world_leave_loop();
+	if (callbacks < 0)
+		ck_abort_msg("%s:%d: handle_events: %s", file, line, pro_error_name(callbacks));
+}
+
+void world_run_ready(struct world *world)
+{
+	int callbacks;
+
+	world_enter_loop();
+	do
+		callbacks = pro_proactor_handle_events(world->proactor, 0);
+	while (callbacks > 0);
+	world_leave_loop();
+	ASSERT_OK(callbacks);
+}
+
+void world_run_for(struct world *world, uint64_t ms)
+{
+	world_enter_loop();
+	ASSERT_OK(pro_proactor_run_event_loop_for(world->proactor, (int64_t)ms));
+	world_leave_loop();
+}
+
+struct pro_proactor_statistics world_statistics(const struct world *world)
+{
+	struct pro_proactor_statistics statistics = {.size = sizeof(statistics)};
+
+	ASSERT_OK(pro_proactor_statistics(world->proactor, &statistics));
+	return statistics;
+}
+
+static bool world_is_quiet(const struct world *world)
+{
+	for (const struct recorder *recorder = world->recorders; recorder; recorder = recorder->next)
+		if (!recorder->is_closed)
+			return false;
+	return true;
+}
+
+void world_close_recorders(struct world *world)
+{
+	for (struct recorder *recorder = world->recorders; recorder; recorder = recorder->next) {
+		while (recorder->handles_count > 0)
+			pro_proactor_close_handle(
+					recorder->service.handler.owner.proactor, recorder_take_handle(recorder));
+		if (!recorder->is_closed)
+			recorder_close(recorder);
+	}
+	pro_proactor_reset_event_loop(world->proactor);
+	RUN_UNTIL(world, world_is_quiet(world));
+	world_run_ready(world);
+}
+
+static void world_check_ledger(const struct world *world)
+{
+	for (int kind = 0; kind < EVENT_OPEN; kind++) {
+		if (kind == EVENT_WAKEUP)
+			continue; /* several may be one */
+		ck_assert_msg(world->started[kind] == world->completed[kind],
+				"%s: %llu started, %llu completed", event_kind_text((enum event_kind)kind),
+				(unsigned long long)world->started[kind],
+				(unsigned long long)world->completed[kind]);
+	}
+}
+
+/* Threads that were joined may stand in /proc a moment longer. */
+static void world_check_system(const struct world *world)
+{
+	uint64_t end_ms = world_limit_end(1000);
+
+	while (os_thread_count() > world->threads && os_now_ms() < end_ms)
+		os_yield();
+	ck_assert_uint_eq(os_thread_count(), world->threads);
+	if (os_descriptor_count() != world->descriptors)
+		os_print_descriptors();
+	ck_assert_uint_eq(os_descriptor_count(), world->descriptors);
+	ck_assert_msg(os_signal_dispositions() == world->dispositions,
+			"the disposition of a signal was changed");
+}
+
+/* One section per test; in it the lines of each recorder and kind, which are in order. */
+static void world_print_trace(struct world *world)
+{
+	const char *path = getenv("PROACTOR_TEST_TRACE");
+	FILE *file = path && world->is_traced ? fopen(path, "a") : NULL;
+
+	if (!file)
+		return;
+	fprintf(file, "%s\n%s", world->name, world->notes.text ? world->notes.text : "");
+	for (struct recorder *recorder = world->recorders; recorder; recorder = recorder->next)
+		for (int kind = 0; kind < EVENT_KINDS; kind++)
+			if (recorder->is_traced && recorder->traces[kind].text)
+				fprintf(file, "%s", recorder->traces[kind].text);
+	fclose(file);
+}
+
+static void world_free_recorders(struct world *world)
+{
+	while (world->recorders) {
+		struct recorder *recorder = world->recorders;
+
+		world->recorders = recorder->next;
+		for (int kind = 0; kind < EVENT_KINDS; kind++)
+			trace_fini(&recorder->traces[kind]);
+		free(recorder);
+	}
+}
+
+void world_fini(struct world *world)
+{
+	if (world->proactor) {
+		struct pro_proactor_statistics statistics;
+
+		if (!world_is_quiet(world))
+			world_close_recorders(world);
+		statistics = world_statistics(world);
+		ck_assert_uint_eq(statistics.in_flight, 0);
+		ck_assert_uint_eq(statistics.started, statistics.completed);
+		ck_assert_uint_eq(statistics.lent_blocks_used, 0);
+		ASSERT_OK(pro_proactor_destroy(world->proactor));
+	}
+	world_check_ledger(world);
+	ck_assert_int_eq(world->memory.live, 0);
+	ck_assert_int_eq(world->memory.live_bytes, 0);
+	world_check_system(world);
+	world_print_trace(world);
+	world_free_recorders(world);
+	trace_fini(&world->notes);
+	if (world->directory[0])
+		os_remove_directory(world->directory);
+}

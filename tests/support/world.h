@@ -1,0 +1,135 @@
+/* The world of one test: a proactor whose memory is counted, its recorders, and a ledger of what
+ * was started and completed. world_fini asserts that nothing is left of it. */
+#ifndef TESTS_SUPPORT_WORLD_H
+#define TESTS_SUPPORT_WORLD_H
+
+#include <proactor/file.h>
+#include <proactor/proactor.h>
+
+#include "allocator.h"
+#include "trace.h"
+
+/* X(name, text): what a callback can be about. The first eleven have the order of enum pro_opcode.
+ */
+#define EVENT_LIST(X)                                                                              \
+	X(READ_STREAM, "read_stream")                                                                  \
+	X(WRITE_STREAM, "write_stream")                                                                \
+	X(READ_FILE, "read_file")                                                                      \
+	X(WRITE_FILE, "write_file")                                                                    \
+	X(READ_DGRAM, "read_dgram")                                                                    \
+	X(WRITE_DGRAM, "write_dgram")                                                                  \
+	X(ACCEPT, "accept")                                                                            \
+	X(CONNECT, "connect")                                                                          \
+	X(TRANSMIT_FILE, "transmit_file")                                                              \
+	X(RESOLVE, "resolve")                                                                          \
+	X(TIME_OUT, "time_out")                                                                        \
+	X(POST, "post")                                                                                \
+	X(WAKEUP, "wakeup")                                                                            \
+	X(OPEN, "open")                                                                                \
+	X(CLOSE, "close")
+
+enum event_kind {
+#define EVENT_ENUM(name, text) EVENT_##name,
+	EVENT_LIST(EVENT_ENUM)
+#undef EVENT_ENUM
+			EVENT_KINDS
+};
+
+const char *event_kind_text(enum event_kind kind);
+
+struct recorder;
+
+struct world {
+	const char *name;                    /* of the test */
+	struct pro_proactor_options options; /* to be changed before world_open */
+	struct pro_proactor *proactor;       /* NULL before world_open */
+	struct test_allocator memory;
+	struct recorder *recorders; /* the world frees them */
+	struct trace notes;         /* lines of world_note */
+	char directory[128];        /* for files; made by world_path */
+	bool is_traced;             /* true unless the test says that its traces may differ */
+
+	/* The ledger. */
+	PRO_ATOMIC(uint64_t) started[EVENT_KINDS];
+	PRO_ATOMIC(uint64_t) completed[EVENT_KINDS];
+
+	/* What was open and running before. */
+	unsigned descriptors;
+	unsigned threads;
+	uint64_t dispositions;
+};
+
+/* Prepares the options (memory counted, the port that PROACTOR_PORT names). [set-up] */
+void world_init(struct world *world, const char *name);
+
+/* Creates the proactor. Asserts that the port is the one that PROACTOR_PORT asks for. */
+void world_open(struct world *world);
+
+/* Closes every recorder, waits for the last handle_close, destroys the proactor, prints the trace,
+ * and asserts: started == completed for each kind, no memory, descriptor, thread or disposition
+ * differs. */
+void world_fini(struct world *world);
+
+/* The part of world_fini that closes recorders and waits; for a test whose loop ran on a thread of
+ * its own, which calls this at its end. */
+void world_close_recorders(struct world *world);
+
+/* "io_uring" */
+const char *world_port(const struct world *world);
+
+/* A line of the trace, in the order of the calls. */
+void world_note(struct world *world, const char *format, ...) PRO_PRINTF(2, 3);
+
+/* A path in the world's directory, valid until the next call but one. */
+const char *world_path(struct world *world, const char *name);
+
+/* Opens such a file through the port. */
+pro_handle world_file(struct world *world, const char *name, unsigned flags);
+
+/* Loopback with a port that the system picks, as text for pro_addr_parse. */
+#define ANY_INET  "127.0.0.1:0"
+#define ANY_INET6 "[::1]:0"
+
+struct pro_addr world_addr(const char *text);
+
+/* Whether long runs were asked for, PROACTOR_TEST_LONG=1; and the number that fits. */
+bool world_is_long(void);
+unsigned world_number(unsigned usual, unsigned in_long_runs);
+
+/* A time that a test may take on a busy machine or under a sanitizer; a promise of the contract is
+ * never stretched so. */
+uint64_t world_limit_ms(uint64_t limit_ms);
+
+/* Runs the loop until the condition holds; fails the test, naming it, when that takes too long. */
+#define RUN_LIMIT_MS 20000
+#define RUN_UNTIL(world, condition)                                                                \
+	for (uint64_t run_end_ = world_limit_end(RUN_LIMIT_MS); !(condition);                          \
+			world_step((world), run_end_, #condition, __FILE__, __LINE__))                         \
+	continue
+
+uint64_t world_limit_end(uint64_t limit_ms);
+void world_step(
+		struct world *world, uint64_t end_ms, const char *condition, const char *file, int line);
+
+/* Runs all that is ready, until a turn of the loop finds nothing. */
+void world_run_ready(struct world *world);
+
+/* Runs the loop for `ms` milliseconds of the port's clock. */
+void world_run_for(struct world *world, uint64_t ms);
+
+struct pro_proactor_statistics world_statistics(const struct world *world);
+
+/* What law 3 is checked by: this thread runs the loop between these calls. RUN_UNTIL and its kin
+ * call them. */
+void world_enter_loop(void);
+void world_leave_loop(void);
+bool world_is_in_loop(void);
+
+/* Asserts that `actual`, a PRO_E… code, is `expected`, and names both. */
+#define ASSERT_ERROR(actual, expected)                                                             \
+	world_assert_error((actual), (expected), #actual, __FILE__, __LINE__)
+#define ASSERT_OK(actual) ASSERT_ERROR(actual, 0)
+
+void world_assert_error(int actual, int expected, const char *text, const char *file, int line);
+
+#endif
