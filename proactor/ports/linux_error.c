@@ -2,6 +2,7 @@
 #include "port.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 
 struct error_entry {
@@ -102,7 +103,7 @@ static const struct error_entry error_table[] = {
 
 int pro__error_from_os(int os_error)
 {
-	if (os_error < 0)
+	if (os_error < 0 && os_error > INT_MIN)
 		os_error = -os_error;
 	for (size_t i = 0; i < sizeof(error_table) / sizeof(error_table[0]); i++) {
 		if (error_table[i].os_error == os_error)
