@@ -274,7 +274,8 @@ uint64_t pro_proactor_random(struct pro_proactor *proactor)
 
 const struct pro_allocator *pro_proactor_allocator(const struct pro_proactor *proactor)
 {
-	return &proactor->allocator;
+	/* Not our own copy, so that blocks may outlive the proactor. */
+	return proactor->options.allocator ? proactor->options.allocator : &pro__default_allocator;
 }
 
 void *pro__allocate(const struct pro_proactor *proactor, size_t size)
