@@ -1,10 +1,10 @@
-"""Counts the single tests in what ctest ran, and names the skipped ones.
+"""Counts the single tests in what ctest ran, and names those that failed or were skipped.
 
     python3 tests/count.py JUNIT_FILE
 
 A Check program tells "100%: Checks: 12, Failures: 0, Errors: 0", a script "12 passed, 0 failed,
-1 skipped"; a program that tells nothing is one test. Prints a line for each skip and, last, the
-counts.
+1 skipped"; a program that tells nothing is one test. Prints a line for each failure and skip and,
+last, the counts.
 """
 
 import re
@@ -14,6 +14,7 @@ import xml.etree.ElementTree
 CHECK_COUNTS = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)$", re.MULTILINE)
 SCRIPT_COUNTS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.MULTILINE)
 SKIP = re.compile(r"^skip\b:? ?(.*)$", re.MULTILINE)
+FAILURE = re.compile(r"^(?:FAIL (.*)|\S+:\d+:([FE]:.*))$", re.MULTILINE)
 
 
 def count(case):
@@ -53,6 +54,10 @@ def main():
         totals = [total + number for total, number in zip(totals, counts)]
         for reason in skips:
             print("skip: %s: %s" % (case.get("name"), reason))
+        if counts[1]:
+            found = FAILURE.findall(case.findtext("system-out") or "")
+            for script_line, check_line in found or [("it told of no test that failed", "")]:
+                print("FAIL: %s: %s" % (case.get("name"), script_line or check_line))
     print("%d passed, %d failed, %d skipped" % tuple(totals))
     return 0
 

@@ -167,7 +167,7 @@ build()
 	say "$1: building"
 	if ! { cmake --fresh --preset "$1" && cmake --build --preset "$1" --parallel "$jobs"; } \
 		>"$work/build.log" 2>&1; then
-		grep -E -A 8 'error|Error' "$work/build.log" | head -n 60
+		grep -E -B 8 -A 8 '(error|Error)[: ]' "$work/build.log" | grep -v 'Building' | head -n 60
 		fail "$1: the build"
 		return 1
 	fi
@@ -191,7 +191,7 @@ run_tests()
 		fail "$preset: no test was counted"
 		return 1
 	fi
-	grep '^skip' "$work/counts"
+	grep -E '^(skip|FAIL)' "$work/counts"
 	say "$preset: $(tail -n 1 "$work/counts")"
 	if [ $status -ne 0 ] && [ "$failed" -eq "$failed_before" ]; then
 		fail "$preset: ctest exited with $status"

@@ -50,7 +50,7 @@ BANNED = {
 }
 
 # Traces of the machine on which something was written; cut in two so that this file is clean.
-MACHINE_TRACES = ["/" + "work/", "/" + "tmp/inc", "/" + "home/", "/" + "root/"]
+MACHINE_TRACES = ["/" + "work/", "/" + "tmp/inc"]
 
 _checks = []
 
@@ -327,7 +327,7 @@ def functions_fit_a_screen():
 
 @check
 def headers_and_scripts_begin_with_what_they_are():
-    first = {".h": "/*", ".py": '"""', ".sh": "#!"}
+    first = {".h": "/*", ".py": ('"""', '#!/usr/bin/env python3\n"""'), ".sh": "#!"}
     return [name for name in files(*first)
             if not read(name).startswith(first[os.path.splitext(name)[1]])]
 
