@@ -41,8 +41,13 @@
 /* Lines of one client handled before others have a turn: each may go to a thousand members. */
 #define LINES_PER_TURN 16
 
-/* A room most of whose members lag takes one line in 1 ms, and 1 ms more for so many members. */
+/* One who lags and has taken nothing for so long sleeps: no talker pauses for it. */
+#define SLEEP_MS 250
+
+/* A room most of whose members lag, awake, pauses after each line: 1 ms, and 1 ms more for so many
+ * members, and twice as long each time, until they have caught up. */
 #define MEMBERS_PER_MS 64u
+#define PAUSE_MS_MAX   256u
 
 /* How long a client that is being left may take to read its last lines, and how much of what it
  * still sends is read and thrown away: closing with unread input would be a reset, which can
@@ -65,7 +70,8 @@ struct room {
 	struct session *first; /* members in the order in which they came */
 	struct session *last;
 	unsigned member_count;
-	uint64_t busy_until_ms; /* lines wait until then: most members lag */
+	unsigned pause_ms;      /* the last pause; 0 when most members keep up */
+	uint64_t busy_until_ms; /* lines wait until then */
 };
 
 enum session_state {
@@ -97,6 +103,7 @@ struct session {
 	enum session_wait wait;
 	bool has_name;
 	bool has_ended_input; /* the client sent its end */
+	uint64_t moved_ms;    /* when output last went out, or began to wait */
 	size_t scanned;       /* unread bytes of `block` known to have no newline */
 	size_t discarded;     /* bytes thrown away while ending */
 	struct pro_message_block block;
@@ -141,6 +148,9 @@ void session_printf(struct session *session, const char *format, ...) PRO_PRINTF
 
 /* Gives up name and room; `notice` (may be NULL, is taken) goes to those who stay. */
 void session_leave(struct session *session, struct pro_message_block *notice);
+
+/* Whether much waits for the client and it is taking it. */
+bool session_is_lagging(const struct session *session, uint64_t now_ms);
 
 /* Leaves and ends the connection once all that was queued went out and the client sent its end (or
  * the server stops). Closes a session that is ending when that is so already. */

@@ -97,8 +97,23 @@ void room_remove(struct session *session)
 		room_destroy(room);
 }
 
+/* Lets the room pause, longer each time, while most of those reached lag. */
+static void room_pace(struct room *room, unsigned reached, unsigned lagging, uint64_t now_ms)
+{
+	if (lagging * 2 <= reached) {
+		room->pause_ms = 0;
+		return;
+	}
+	if (room->pause_ms == 0)
+		room->pause_ms = 1 + room->member_count / MEMBERS_PER_MS;
+	else if (room->pause_ms * 2 <= PAUSE_MS_MAX)
+		room->pause_ms *= 2;
+	room->busy_until_ms = now_ms + room->pause_ms;
+}
+
 void room_send(struct room *room, const struct session *except, struct pro_message_block *line)
 {
+	uint64_t now_ms = pro_proactor_now_ms(room->chat->proactor);
 	unsigned reached = 0;
 	unsigned lagging = 0;
 
@@ -109,13 +124,10 @@ void room_send(struct room *room, const struct session *except, struct pro_messa
 			continue;
 		session_send(member, pro_message_block_duplicate(line));
 		reached++;
-		if (pro_asynch_write_stream_queued(&member->writer) > LAG_BYTES)
-			lagging++;
+		lagging += session_is_lagging(member, now_ms);
 	}
 	pro_message_block_release(line);
-	if (lagging * 2 > reached)
-		room->busy_until_ms =
-				pro_proactor_now_ms(room->chat->proactor) + 1 + room->member_count / MEMBERS_PER_MS;
+	room_pace(room, reached, lagging, now_ms);
 }
 
 bool room_join(struct session *session, const char *name)

@@ -107,6 +107,8 @@ void session_send(struct session *session, struct pro_message_block *line)
 		session_drop(session, "out of memory");
 		return;
 	}
+	if (pro_asynch_write_stream_queued(&session->writer) == 0)
+		session->moved_ms = pro_proactor_now_ms(session->chat->proactor);
 	int error = pro_asynch_write_stream_write(&session->writer, line);
 	if (error) {
 		pro_message_block_release(line);
@@ -122,6 +124,12 @@ void session_printf(struct session *session, const char *format, ...)
 	struct pro_message_block *line = line_create_v(format, arguments);
 	va_end(arguments);
 	session_send(session, line);
+}
+
+bool session_is_lagging(const struct session *session, uint64_t now_ms)
+{
+	return pro_asynch_write_stream_queued(&session->writer) > LAG_BYTES &&
+		   now_ms < session->moved_ms + SLEEP_MS;
 }
 
 /* ---- ending ---- */
@@ -182,6 +190,7 @@ static void session_handle_write_stream(
 	struct session *session = session_from_handler(handler);
 
 	pro_message_block_release(result->block);
+	session->moved_ms = pro_proactor_now_ms(session->chat->proactor);
 	if (result->error)
 		session_close(session);
 	else if (session->state == SESSION_ENDING)

@@ -143,7 +143,9 @@ class Server:
     def __exit__(self, kind, value, trace):
         if kind is not None:
             self.kill()
-            print("---- log of the server ----\n%s----" % self.log())
+            lines = self.log().splitlines()
+            print("---- end of the server's log of %d lines ----" % len(lines))
+            print("\n".join(lines[-30:] + ["----"]))
             return
         self.stop()
 

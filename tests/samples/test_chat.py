@@ -39,6 +39,13 @@ class Chatter(Client):
         for line in lines:
             equal(self.line(), line if isinstance(line, bytes) else line.encode())
 
+    def skip_to(self, wanted):
+        """Reads up to this line."""
+        line = b""
+        while line != wanted.encode():
+            line = self.line()
+            check(line is not None, "the end came before %r" % wanted)
+
     def expect_end(self):
         """The server ends the connection in order, without another line."""
         equal(self.line(), None)
@@ -78,6 +85,7 @@ class Swarm:
         deadline = time.monotonic() + (seconds or DEADLINE)
         with selectors.DefaultSelector() as selector:
             for client in self.clients:
+                client.buffer = bytearray(client.buffer)  # grows without being copied
                 if client in self.ended:
                     continue
                 client.socket.setblocking(False)
@@ -90,6 +98,7 @@ class Swarm:
                 for key, events in selector.select(max(0, deadline - time.monotonic())):
                     self._move(selector, key.data, events)
         for client in self.clients:
+            client.buffer = bytes(client.buffer)
             client.socket.settimeout(DEADLINE)
 
     def _move(self, selector, client, events):
@@ -335,14 +344,10 @@ def long_lists_go_on_in_another_line():
             name = ("n%d-" % index).ljust(32, "x")
             names.append(name)
             client.send("/nick %s\n/join r%s\n" % (name, name[1:]))
-        asker.send("/join lobby\n")
-        wanted = "* %s joined lobby" % names[0]
-        while asker.line().decode() != wanted:
-            pass
-        for client in clients[1:]:
+            client.skip_to("* %s joined r%s" % (name, name[1:]))
+        for name, client in zip(names, clients):
             client.send("/join lobby\n")
-        for _ in clients[1:]:
-            asker.line()
+            asker.skip_to("* %s joined lobby" % name)
         asker.send("/who\n")
         listed = []
         lines = 0
@@ -541,8 +546,11 @@ def burst_of_long_lines_drops_nobody_who_reads():
     with Server("chat_server") as server:
         clients = crowd(server, count)
         swarm = Swarm(clients)
+        # All lines are there at once: 400 KB for each member before it could read any.
+        server.process.send_signal(signal.SIGSTOP)
         for client in clients:
-            swarm.send(client, b"b" * (LINE_BYTES - 1) + b"\n")
+            client.send(b"b" * (LINE_BYTES - 1) + b"\n")
+        server.process.send_signal(signal.SIGCONT)
         size = (count - 1) * (LINE_BYTES + len("guest0: "))
         swarm.run(lambda: all(len(client.buffer) >= size for client in clients),
                   "all lines everywhere", 2 * DEADLINE)
