@@ -73,7 +73,7 @@ install_packages()
 		done
 	fi
 	[ -n "$missing" ] || return 0
-	as_root=env
+	as_root="env"
 	if [ "$(id -u)" -ne 0 ]; then
 		if ! has sudo; then
 			say "neither root nor sudo: can not install$missing"
