@@ -14,7 +14,7 @@ import xml.etree.ElementTree
 CHECK_COUNTS = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)$", re.MULTILINE)
 SCRIPT_COUNTS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.MULTILINE)
 SKIP = re.compile(r"^skip\b:? ?(.*)$", re.MULTILINE)
-FAILURE = re.compile(r"^(?:FAIL (.*)|\S+:\d+:([FE]:.*))$", re.MULTILINE)
+FAILURE = re.compile(r"^(?:FAIL (.*)|\S+:\d+:([FES]:.*))$", re.MULTILINE)
 
 
 def count(case):
