@@ -8,10 +8,12 @@
  * need more than LINE_BYTES go on in another line with the same beginning. The end of a client's
  * stream is /quit; an unfinished line before it is nothing, since it may have been cut.
  *
- * The bounds. Reading: one line buffer for each client, no allocation by what a client says.
- * Writing: UNREAD_BYTES wait for each client, then it is dropped; nobody waits for it. A client
- * whose answers pile up is not read from meanwhile. When most members of a room lag behind, the
- * talkers are too fast for the server, and the room takes a line a moment instead of all that come.
+ * The bounds. Reading: one line buffer for each client and no allocation by what it says; it may be
+ * silent, or slow with a line, for as long as it likes. Writing: UNREAD_BYTES wait for each client,
+ * then it is dropped; nobody waits for it. A client whose answers pile up is not read from
+ * meanwhile. When most members of a room lag although they read, the talkers are too fast for the
+ * server or the network: the room then takes its lines one by one, with pauses, and drops nobody
+ * for the talkers' haste.
  *
  * All callbacks come from the one loop, so nothing here is locked. */
 #ifndef CHAT_H

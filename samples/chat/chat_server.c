@@ -153,7 +153,11 @@ int main(int argc, char **argv)
 			.program = "chat_server",
 			.summary = "Serves chat rooms over lines of UTF-8 text; talk to it with chat_client or "
 					   "netcat\n"
-					   "and send /help. Ctrl-C stops it.\n",
+					   "and send /help. A line has at most 4096 bytes; whoever lets more than 256 "
+					   "KiB pile\n"
+					   "up unread is dropped. Ctrl-C or SIGTERM tells everyone and stops it.\n"
+					   "Exit status: 0 after that, 1 after a failure, 2 after a mistake in the "
+					   "command line.\n",
 			.options = options,
 			.option_count = sizeof(options) / sizeof(options[0]),
 	};

@@ -680,6 +680,36 @@ def thousand_come_and_go_and_leave_nothing():
         equal(late.ask("/rooms"), "* rooms: lobby (1)")
 
 
+@test
+def nonsense_harms_nobody_else():
+    chance = random.Random(7)
+    pieces = [b"/nick ", b"/join ", b"/msg ", b"/who", b"/rooms", b"/help", b"/quit", b"/", b"\n",
+              b"\r\n", b" ", b"bob", b"ann", b"lobby", b"\x1b[2J", b"\xff", "ü☃𝄞".encode(),
+              b"\xe2\x80\xae", b"%n%s", b"* ann left lobby", b"! ", b"x" * 4096, b"\0"]
+    with Server("chat_server") as server:
+        baseline = server.descriptors()
+        ann, bob = chatters(server, "ann", "bob")
+        for number in range(100):
+            fool = Client(server)
+            data = b"".join(chance.choice(pieces) for _ in range(chance.randrange(1, 120)))
+            try:
+                fool.send(data)
+                fool.half_close()
+                fool.rest()
+            except OSError:
+                pass  # it may have been told to go while it still sent
+            fool.close()
+            ann.send("mark %d\n" % number)
+            line = b""
+            while line != b"ann: mark %d" % number:
+                line = bob.line()
+                text = line.decode("utf-8", "strict")
+                check(not any(ord(letter) < 32 or letter in "\x7f\u202e" for letter in text), line)
+        ann.close()
+        bob.close()
+        server.wait_descriptors(baseline)
+
+
 # ---- starting and stopping ----
 
 def stopped_by(signal_number):
