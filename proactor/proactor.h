@@ -8,6 +8,7 @@
 PRO_BEGIN_DECLS
 
 struct pro_proactor;
+struct pro_sim;
 
 /* Fill with pro_proactor_options_init, then change what you want. */
 struct pro_proactor_options {
@@ -27,6 +28,8 @@ struct pro_proactor_options {
 			*allocator;   /* NULL: malloc. Borrowed until the proactor is destroyed */
 	pro_log_function log; /* NULL: silent */
 	void *log_context;
+	struct pro_sim *sim; /* the simulated world to live in, see sim.h, whatever `port` says; NULL:
+							the real one. Borrowed until the proactor is destroyed */
 };
 
 /* Which port was chosen and why. */

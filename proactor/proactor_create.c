@@ -113,6 +113,24 @@ static int proactor_create_best_port(struct pro_proactor *proactor)
 	return error;
 }
 
+static int proactor_create_simulated_port(struct pro_proactor *proactor)
+{
+	const struct pro_sim_base *base = (const struct pro_sim_base *)(void *)proactor->options.sim;
+	struct pro_proactor_report *report = &proactor->report;
+	char why[160] = "";
+	int error;
+
+	proactor->port_vtbl = base->port;
+	error = base->port->create(
+			proactor, &proactor->options, &proactor->port, report, why, sizeof(why));
+	if (error)
+		append(report->reason, sizeof(report->reason), "options.sim: %s (%s)", why,
+				pro_error_name(error));
+	else
+		append(report->reason, sizeof(report->reason), "forced by options.sim");
+	return error;
+}
+
 static int proactor_create_port(struct pro_proactor *proactor)
 {
 	struct pro_proactor_report *report = &proactor->report;
@@ -121,6 +139,8 @@ static int proactor_create_port(struct pro_proactor *proactor)
 	char why[160] = "";
 	int error;
 
+	if (proactor->options.sim)
+		return proactor_create_simulated_port(proactor);
 	if (!name) {
 		name = getenv("PROACTOR_PORT");
 		source = "PROACTOR_PORT";

@@ -137,6 +137,12 @@ struct pro_port_world {
 			void *context);
 };
 
+/* How every struct pro_sim begins: a simulated world brings its port along, so that nothing of it
+ * is linked into a program that has none. */
+struct pro_sim_base {
+	const struct pro_port_vtbl *port;
+};
+
 /* The ports that this build has, best first, ending with NULL. One file per system:
  * ports/ports_linux.c, ports/ports_windows.c. */
 extern const struct pro_port_vtbl *const pro__ports[];
