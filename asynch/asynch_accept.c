@@ -22,6 +22,7 @@ static void accept_deliver(struct pro_operation *operation)
 			.remote = &remote,
 	};
 
+	pro__operation_begin_callback(operation);
 	handler->vtbl->handle_accept(handler, &result);
 }
 

@@ -19,6 +19,7 @@ static void connect_deliver(struct pro_operation *operation)
 			.remote = &remote,
 	};
 
+	pro__operation_begin_callback(operation);
 	handler->vtbl->handle_connect(handler, &result);
 }
 

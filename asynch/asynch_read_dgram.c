@@ -27,6 +27,7 @@ static void read_dgram_deliver(struct pro_operation *operation)
 			.remote = &remote,
 	};
 
+	pro__operation_begin_callback(operation);
 	handler->vtbl->handle_read_dgram(handler, &result);
 }
 

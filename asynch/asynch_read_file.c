@@ -38,6 +38,7 @@ static void read_file_deliver(struct pro_operation *operation)
 			.offset = operation->request.io.offset - operation->bytes,
 	};
 
+	pro__operation_begin_callback(operation);
 	handler->vtbl->handle_read_file(handler, &result);
 }
 

@@ -36,6 +36,7 @@ static void read_stream_deliver(struct pro_operation *operation)
 			.bytes_requested = reader->bytes_wanted,
 	};
 
+	pro__operation_begin_callback(operation);
 	handler->vtbl->handle_read_stream(handler, &result);
 }
 

@@ -18,6 +18,7 @@ static void resolve_deliver(struct pro_operation *operation)
 			.found = resolver->request.found,
 	};
 
+	pro__operation_begin_callback(operation);
 	handler->vtbl->handle_resolve(handler, &result);
 }
 

@@ -3,21 +3,37 @@
 
 #include "asynch_private.h"
 
+/* A repeating timer may expire again, or be cancelled, while its callback is on its way. */
+static void timer_prepare(struct pro_operation *operation)
+{
+	operation->request.timer.is_final =
+			atomic_load_explicit(&operation->state, memory_order_relaxed) == PRO__READY;
+	operation->request.timer.reported = operation->request.timer.expirations;
+	operation->request.timer.expirations = 0;
+}
+
 static void timer_deliver(struct pro_operation *operation)
 {
 	struct pro_handler *handler = asynch_handler(operation);
+	bool is_final = operation->request.timer.is_final;
 	struct pro_asynch_timer_result result = {
-			ASYNCH_RESULT(operation),
-			.expirations = operation->error ? 0 : operation->request.timer.expirations,
-			.is_final = !pro_operation_in_flight(operation),
+			.act = operation->act,
+			.completion_key = operation->completion_key,
+			.operation = operation,
+			.error = is_final ? operation->error : 0,
+			.is_final = is_final,
 	};
 
-	operation->request.timer.expirations = 0;
+	if (!result.error)
+		result.expirations = operation->request.timer.reported;
+	if (is_final)
+		pro__operation_begin_callback(operation);
 	handler->vtbl->handle_time_out(handler, &result);
 }
 
 static const struct pro_operation_vtbl timer_vtbl = {
 		.name = "timer",
+		.prepare = timer_prepare,
 		.deliver = timer_deliver,
 };
 

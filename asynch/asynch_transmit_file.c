@@ -32,6 +32,7 @@ static void transmit_file_deliver(struct pro_operation *operation)
 			.trailer = sender->trailer,
 	};
 
+	pro__operation_begin_callback(operation);
 	handler->vtbl->handle_transmit_file(handler, &result);
 }
 

@@ -18,6 +18,7 @@ static void write_dgram_deliver(struct pro_operation *operation)
 			.bytes_requested = writer->bytes_wanted,
 	};
 
+	pro__operation_begin_callback(operation);
 	handler->vtbl->handle_write_dgram(handler, &result);
 }
 

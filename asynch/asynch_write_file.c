@@ -34,6 +34,7 @@ static void write_file_deliver(struct pro_operation *operation)
 			.offset = operation->request.io.offset - operation->bytes,
 	};
 
+	pro__operation_begin_callback(operation);
 	handler->vtbl->handle_write_file(handler, &result);
 }
 

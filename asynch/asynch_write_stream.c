@@ -42,19 +42,32 @@ static void append(struct pro_message_block **head, struct pro_message_block **t
 
 /* ---- reporting ---- */
 
+/* What is through now is what the next callbacks report. Two events may have come at once: then the
+ * first of them reports for both. */
+static void write_stream_prepare_report(struct pro_asynch_write_stream *writer)
+{
+	while (writer->done_head) {
+		struct pro_message_block *block = writer->done_head;
+
+		writer->done_head = block->next;
+		append(&writer->report_head, &writer->report_tail, block);
+		pro__operation_count(&writer->operation, 0, 1);
+	}
+}
+
 static void write_stream_report(struct pro_asynch_write_stream *writer)
 {
 	struct pro_operation *operation = &writer->operation;
 	struct pro_handler *handler = asynch_handler(operation);
-	struct pro_message_block *block = writer->done_head;
+	struct pro_message_block *block = writer->report_head;
 
-	/* Only what is through now: a callback may queue more, and an error would report it at once. */
-	writer->done_head = NULL;
+	/* The writer may be gone when the last callback returns. */
+	writer->report_head = NULL;
 	while (block) {
 		struct pro_message_block *next = block->next;
 		struct pro_asynch_write_stream_result result = {
 				.error = block->queue_error,
-				.os_error = block->queue_error ? writer->broken_os_error : 0,
+				.os_error = block->queue_error ? writer->failed_os_error : 0,
 				.bytes_transferred = block->queue_sent,
 				.act = block->queue_act,
 				.completion_key = operation->completion_key,
@@ -65,22 +78,34 @@ static void write_stream_report(struct pro_asynch_write_stream *writer)
 
 		block->next = NULL;
 		block->queue_flags = 0;
-		pro__operation_count(operation, 0, 1);
 		handler->vtbl->handle_write_stream(handler, &result);
 		block = next;
 	}
 }
 
-static void write_stream_deliver_done(struct pro_event *event)
+static struct pro_asynch_write_stream *write_stream_from_done_event(struct pro_event *event)
 {
-	struct pro_asynch_write_stream *writer =
-			pro_container_of(event, struct pro_asynch_write_stream, done_event);
-	struct pro_owner *owner = event->owner;
+	return pro_container_of(event, struct pro_asynch_write_stream, done_event);
+}
+
+static void write_stream_done_prepare(struct pro_event *event)
+{
+	struct pro_asynch_write_stream *writer = write_stream_from_done_event(event);
 
 	writer->is_reporting = false;
-	write_stream_report(writer);
-	pro__owner_release(owner);
+	write_stream_prepare_report(writer);
 }
+
+static void write_stream_done_call(struct pro_event *event)
+{
+	write_stream_report(write_stream_from_done_event(event));
+}
+
+static const struct pro_event_vtbl write_stream_done_vtbl = {
+		.prepare = write_stream_done_prepare,
+		.call = write_stream_done_call,
+		.finish = pro__owner_release,
+};
 
 static void write_stream_report_soon(struct pro_asynch_write_stream *writer)
 {
@@ -136,7 +161,7 @@ static void write_stream_fail(struct pro_asynch_write_stream *writer)
 	struct pro_operation *operation = &writer->operation;
 	int error = operation->error;
 
-	writer->broken_os_error = operation->os_error;
+	writer->failed_os_error = operation->os_error;
 	writer->is_broken = writer->is_broken || writer->head_sent > 0;
 	for (; writer->queue_head; error = PRO_ECANCELED)
 		write_stream_finish_head(writer, error);
@@ -156,9 +181,14 @@ static void write_stream_gather(struct pro_asynch_write_stream *writer)
 	writer->operation.request.io.count = count;
 }
 
+/* Behind the last byte, once. */
 static void write_stream_end_if_asked(struct pro_asynch_write_stream *writer)
 {
-	if (writer->is_shutting_down && !writer->queue_head && !writer->is_broken)
+	if (!atomic_load_explicit(&writer->is_shutting_down, memory_order_relaxed) ||
+			writer->queue_head || writer->is_broken || writer->is_shut_down)
+		return;
+	writer->is_shut_down = true;
+	if (!pro__owner_is_closing(writer->operation.owner))
 		pro_socket_shutdown_write(writer->operation.owner->proactor, writer->operation.handle);
 }
 
@@ -203,14 +233,20 @@ static void write_stream_go_on(struct pro_asynch_write_stream *writer)
 	pro__operation_start(operation);
 }
 
-static void write_stream_deliver(struct pro_operation *operation)
+/* First the wire, then the reports: what was queued since the flight ended need not wait for them.
+ */
+static void write_stream_prepare(struct pro_operation *operation)
 {
 	struct pro_asynch_write_stream *writer = write_stream_from_operation(operation);
 
-	/* First the wire, then the reports: what was queued since the flight ended need not wait for
-	 * them. */
+	pro__operation_begin_callback(operation);
+	write_stream_prepare_report(writer);
 	write_stream_go_on(writer);
-	write_stream_report(writer);
+}
+
+static void write_stream_deliver(struct pro_operation *operation)
+{
+	write_stream_report(write_stream_from_operation(operation));
 }
 
 static void write_stream_accept(
@@ -243,11 +279,14 @@ static void write_stream_nudge(struct pro_operation *operation)
 		oldest = next;
 	}
 	write_stream_go_on(writer);
+	if (write_stream_is_idle(writer))
+		write_stream_end_if_asked(writer);
 }
 
 static const struct pro_operation_vtbl write_stream_vtbl = {
 		.name = "write_stream",
 		.advance = write_stream_advance,
+		.prepare = write_stream_prepare,
 		.deliver = write_stream_deliver,
 		.nudge = write_stream_nudge,
 };
@@ -267,7 +306,7 @@ int pro_asynch_write_stream_open(struct pro_asynch_write_stream *writer,
 	if (error)
 		return error;
 	writer->done_event.owner = &handler->owner;
-	writer->done_event.deliver = write_stream_deliver_done;
+	writer->done_event.vtbl = &write_stream_done_vtbl;
 	writer->limit_bytes = PRO_WRITE_QUEUE_BYTES;
 	return 0;
 }
@@ -298,7 +337,7 @@ static int write_stream_check(
 
 	if (!owner || !block || bytes == 0 || (block->queue_flags & WRITE_QUEUED))
 		return PRO_EINVAL;
-	if (writer->is_shutting_down)
+	if (atomic_load_explicit(&writer->is_shutting_down, memory_order_relaxed))
 		return pro__refuse(owner->proactor, PRO_EPIPE);
 	queued = pro_asynch_write_stream_queued(writer);
 	if (queued > 0 && (bytes > writer->limit_bytes || queued > writer->limit_bytes - bytes))
@@ -348,14 +387,16 @@ int pro_asynch_write_stream_writev(
 
 int pro_asynch_write_stream_shutdown(struct pro_asynch_write_stream *writer)
 {
+	int error;
+
 	if (!writer || !writer->operation.owner)
 		return PRO_EINVAL;
-	if (writer->is_shutting_down)
+	if (atomic_exchange(&writer->is_shutting_down, true))
 		return 0;
-	writer->is_shutting_down = true;
-	if (pro_asynch_write_stream_queued(writer) == 0)
-		write_stream_end_if_asked(writer);
-	return 0;
+	error = pro__owner_enter(writer->operation.owner);
+	if (!error)
+		pro__operation_nudge(&writer->operation);
+	return error;
 }
 
 void pro_asynch_write_stream_set_limit(struct pro_asynch_write_stream *writer, size_t bytes)

@@ -24,12 +24,15 @@ struct pro_asynch_write_stream {
 	struct pro_message_block *queue_tail;
 	struct pro_message_block *done_head; /* to be reported */
 	struct pro_message_block *done_tail;
+	struct pro_message_block *report_head; /* being reported */
+	struct pro_message_block *report_tail;
 	size_t head_sent; /* bytes of the head's message that went out */
 	struct pro_event done_event;
-	int broken_os_error;
-	bool is_reporting;     /* done_event is queued */
-	bool is_broken;        /* a message was cut: later writes fail with PRO_EPIPE */
-	bool is_shutting_down; /* the end of the stream follows what is queued */
+	int failed_os_error;
+	bool is_reporting; /* done_event is queued */
+	bool is_broken;    /* a message was cut: later writes fail with PRO_EPIPE */
+	bool is_shut_down;
+	PRO_ATOMIC(bool) is_shutting_down; /* the end of the stream follows what is queued */
 	struct pro_buffer buffers[PRO_WRITE_BUFFERS];
 };
 
@@ -63,7 +66,7 @@ PRO_API int pro_asynch_write_stream_writev(
 		struct pro_asynch_write_stream *writer, struct pro_message_block *chain);
 
 /* Sends the end of the stream once all that is queued went out. Later writes are refused with
- * PRO_EPIPE. [callback, or set-up] Since 0.1. */
+ * PRO_EPIPE. [any thread] Since 0.1. */
 PRO_API int pro_asynch_write_stream_shutdown(struct pro_asynch_write_stream *writer);
 
 /* A write that would make the queue longer than `bytes` is refused with PRO_EFULL, unless the queue

@@ -50,9 +50,12 @@ struct pro_operation_vtbl {
 	 * [loop thread] */
 	enum pro_advance (*advance)(struct pro_operation *operation, size_t bytes);
 
-	/* Builds the typed result on the stack and calls the handler's slot. The state is IDLE already,
-	 * so that the callback can start anew; the object may be gone when the callback returns.
-	 * [callback] */
+	/* The callback is next: takes out of the shared state what it will report. NULL: nothing. [loop
+	 * thread] */
+	void (*prepare)(struct pro_operation *operation);
+
+	/* Builds the typed result on the stack, calls pro__operation_begin_callback and then the
+	 * handler's slot. The object may be gone when the callback returns. [callback] */
 	void (*deliver)(struct pro_operation *operation);
 
 	/* Another thread left work for an operation that queues (write_stream). NULL elsewhere. [loop
@@ -64,6 +67,13 @@ enum pro_owner_state {
 	PRO__OPEN,
 	PRO__CLOSING, /* refuses starts; flights are being cancelled */
 	PRO__CLOSED   /* handle_close queued or run */
+};
+
+/* What the dispatch of an event does: in the engine, in the callback, in the engine again. */
+struct pro_event_vtbl {
+	void (*prepare)(struct pro_event *event); /* [loop thread] may be NULL */
+	void (*call)(struct pro_event *event);    /* [callback] the event may be gone afterwards */
+	void (*finish)(struct pro_owner *owner);  /* [loop thread] NULL: so is the owner */
 };
 
 /* ---- operations (operation.c) ---- */
@@ -79,6 +89,9 @@ int pro__operation_check(struct pro_operation *operation);
 
 /* Starts the flight that the request describes. 0 or as pro__operation_check. [any thread] */
 int pro__operation_start(struct pro_operation *operation);
+
+/* The result is built: the object may be started again. [callback] */
+void pro__operation_begin_callback(struct pro_operation *operation);
 
 /* Ends the current submission: called by the port, exactly once per submit, on the loop thread.
  * `error` 0 or PRO_E…; `bytes` moved in this submission. */

@@ -219,20 +219,38 @@ static void operation_launch(struct pro_operation *operation)
 	operation_submit(operation);
 }
 
-static void operation_deliver(struct pro_event *event)
+/* ---- the callback ---- */
+
+static void operation_event_prepare(struct pro_event *event)
 {
 	struct pro_operation *operation = pro_container_of(event, struct pro_operation, event);
-	struct pro_owner *owner = operation->owner;
 
 	operation_clear_flags(operation, PRO__EVENT_QUEUED);
-	/* A repeating timer stays in flight. */
-	if (operation_state(operation) == PRO__READY) {
-		if (!operation_queues_messages(operation))
-			pro__counter_add(&owner->proactor->completed, 1);
-		operation_set_state(operation, PRO__IDLE);
-	}
+	/* A repeating timer is still in flight. */
+	if (operation_state(operation) == PRO__READY && !operation_queues_messages(operation))
+		pro__counter_add(&operation->owner->proactor->completed, 1);
+	if (operation->vtbl->prepare)
+		operation->vtbl->prepare(operation);
+}
+
+static void operation_event_call(struct pro_event *event)
+{
+	struct pro_operation *operation = pro_container_of(event, struct pro_operation, event);
+
 	operation->vtbl->deliver(operation);
-	pro__owner_release(owner);
+}
+
+static const struct pro_event_vtbl operation_event_vtbl = {
+		.prepare = operation_event_prepare,
+		.call = operation_event_call,
+		.finish = pro__owner_release,
+};
+
+void pro__operation_begin_callback(struct pro_operation *operation)
+{
+	/* Pairs with the acquire of a start on another thread, which the callback may have asked for.
+	 */
+	atomic_store_explicit(&operation->state, PRO__IDLE, memory_order_release);
 }
 
 /* ---- requests of other threads ---- */
@@ -283,7 +301,7 @@ void pro__operation_init(struct pro_operation *operation, const struct pro_opera
 	operation->timeout_ms = PRO_NO_TIMEOUT;
 	operation->inbox.run = operation_run_requests;
 	operation->event.owner = owner;
-	operation->event.deliver = operation_deliver;
+	operation->event.vtbl = &operation_event_vtbl;
 }
 
 int pro__operation_check(struct pro_operation *operation)

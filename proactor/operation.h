@@ -15,6 +15,7 @@ PRO_BEGIN_DECLS
 struct pro_proactor;
 struct pro_operation;
 struct pro_owner;
+struct pro_event_vtbl;
 
 /* What a port is asked to do. Every opcode but TIMER goes to the port. */
 enum pro_opcode {
@@ -51,7 +52,7 @@ enum pro_opcode {
 struct pro_event {
 	struct pro_event *next;
 	struct pro_owner *owner;
-	void (*deliver)(struct pro_event *event);
+	const struct pro_event_vtbl *vtbl;
 };
 
 /* A request from another thread, queued on the proactor's inbox; private. Its count of holds keeps
@@ -99,6 +100,7 @@ struct pro_owner {
 	PRO_ATOMIC(struct pro_message_block *) posts; /* newest first, pushed by any thread */
 	struct pro_message_block *posts_head;         /* oldest first, to be delivered */
 	struct pro_message_block *posts_tail;
+	struct pro_message_block *posting; /* the share of them that is being delivered */
 	void (*posted)(struct pro_owner *owner, struct pro_message_block *block, int error);
 	void (*woken)(struct pro_owner *owner);
 	uint32_t flags;
@@ -181,6 +183,8 @@ struct pro_operation {
 			uint64_t interval_ms; /* 0: one shot */
 			uint64_t due_ms;
 			uint64_t expirations; /* since the last callback */
+			uint64_t reported;    /* to the callback that comes */
+			bool is_final;        /* so is that callback */
 		} timer;
 	} request;
 

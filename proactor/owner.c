@@ -34,33 +34,72 @@ static void owner_check_closed(struct pro_owner *owner)
 		pro__event_push(owner->proactor, &owner->close_event);
 }
 
-static void owner_deliver_close(struct pro_event *event)
+static void owner_prepare_close(struct pro_event *event)
 {
 	struct pro_owner *owner = event->owner;
-	struct pro_proactor *proactor = owner->proactor;
 
 	if (pro__list_contains(&owner->link)) {
 		pro__list_remove(&owner->link);
-		pro__counter_add(&proactor->handlers, (uint64_t)-1);
+		pro__counter_add(&owner->proactor->handlers, (uint64_t)-1);
 	}
-	owner->closed(owner);
 }
 
-/* Delivers a bounded share of the posts, so that a flood is dispatched fairly with everything else.
- */
-static void owner_deliver_posts(struct pro_event *event)
+static void owner_call_close(struct pro_event *event)
+{
+	event->owner->closed(event->owner);
+}
+
+static const struct pro_event_vtbl owner_close_vtbl = {
+		.prepare = owner_prepare_close,
+		.call = owner_call_close,
+};
+
+/* Takes a bounded share of the posts, so that a flood is dispatched fairly with everything else. */
+static void owner_prepare_posts(struct pro_event *event)
 {
 	struct pro_owner *owner = event->owner;
-	unsigned share = OWNER_POSTS_PER_EVENT;
+	struct pro_message_block *last = owner->posts_head;
+	unsigned share;
 
-	while (owner->posts_head && share-- > 0 &&
-			!atomic_load_explicit(&owner->proactor->is_ended, memory_order_relaxed)) {
-		struct pro_message_block *block = owner->posts_head;
+	owner->posting = owner->posts_head;
+	for (share = 1; last->next && share < OWNER_POSTS_PER_EVENT; share++)
+		last = last->next;
+	owner->posts_head = last->next;
+	last->next = NULL;
+}
 
-		owner->posts_head = block->next;
+static void owner_call_posts(struct pro_event *event)
+{
+	struct pro_owner *owner = event->owner;
+
+	/* At least one, so that a loop that was ended and goes on turn by turn gets somewhere. */
+	do {
+		struct pro_message_block *block = owner->posting;
+
+		owner->posting = block->next;
 		block->next = NULL;
 		owner->posted(owner, block, owner_state(owner) == PRO__OPEN ? 0 : PRO_ECANCELED);
-	}
+	} while (owner->posting &&
+			 !atomic_load_explicit(&owner->proactor->is_ended, memory_order_relaxed));
+}
+
+static void owner_return_posting(struct pro_owner *owner)
+{
+	struct pro_message_block *last = owner->posting;
+
+	while (last->next)
+		last = last->next;
+	last->next = owner->posts_head;
+	if (!owner->posts_head)
+		owner->posts_tail = last;
+	owner->posts_head = owner->posting;
+	owner->posting = NULL;
+}
+
+static void owner_finish_posts(struct pro_owner *owner)
+{
+	if (owner->posting)
+		owner_return_posting(owner);
 	if (owner->posts_head) {
 		pro__event_push(owner->proactor, &owner->post_event);
 		return;
@@ -69,15 +108,28 @@ static void owner_deliver_posts(struct pro_event *event)
 	pro__owner_release(owner);
 }
 
-static void owner_deliver_wakeup(struct pro_event *event)
-{
-	struct pro_owner *owner = event->owner;
+static const struct pro_event_vtbl owner_posts_vtbl = {
+		.prepare = owner_prepare_posts,
+		.call = owner_call_posts,
+		.finish = owner_finish_posts,
+};
 
-	owner->flags &= ~(uint32_t)OWNER_WAKEUP_QUEUED;
-	if (owner_state(owner) == PRO__OPEN)
-		owner->woken(owner);
-	pro__owner_release(owner);
+static void owner_prepare_wakeup(struct pro_event *event)
+{
+	event->owner->flags &= ~(uint32_t)OWNER_WAKEUP_QUEUED;
 }
+
+static void owner_call_wakeup(struct pro_event *event)
+{
+	if (owner_state(event->owner) == PRO__OPEN)
+		event->owner->woken(event->owner);
+}
+
+static const struct pro_event_vtbl owner_wakeup_vtbl = {
+		.prepare = owner_prepare_wakeup,
+		.call = owner_call_wakeup,
+		.finish = pro__owner_release,
+};
 
 /* Moves what was posted, newest first, behind the posts that wait for delivery, oldest first. */
 static void owner_take_posts(struct pro_owner *owner)
@@ -134,10 +186,10 @@ static void owner_handle_closed(struct pro_close_request *request)
 }
 
 static void owner_init_event(
-		struct pro_owner *owner, struct pro_event *event, void (*deliver)(struct pro_event *))
+		struct pro_owner *owner, struct pro_event *event, const struct pro_event_vtbl *vtbl)
 {
 	event->owner = owner;
-	event->deliver = deliver;
+	event->vtbl = vtbl;
 }
 
 void pro__owner_init(
@@ -149,9 +201,9 @@ void pro__owner_init(
 	owner->handle = PRO_INVALID_HANDLE;
 	owner->inbox.run = owner_run_requests;
 	pro__list_init(&owner->flights);
-	owner_init_event(owner, &owner->close_event, owner_deliver_close);
-	owner_init_event(owner, &owner->post_event, owner_deliver_posts);
-	owner_init_event(owner, &owner->wakeup_event, owner_deliver_wakeup);
+	owner_init_event(owner, &owner->close_event, &owner_close_vtbl);
+	owner_init_event(owner, &owner->post_event, &owner_posts_vtbl);
+	owner_init_event(owner, &owner->wakeup_event, &owner_wakeup_vtbl);
 }
 
 void pro__owner_register(struct pro_owner *owner)

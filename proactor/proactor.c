@@ -78,6 +78,18 @@ static bool proactor_must_stop(const struct pro_proactor *proactor, bool heeds_e
 	return heeds_end && atomic_load_explicit(&proactor->is_ended, memory_order_relaxed);
 }
 
+static void proactor_dispatch(struct pro_event *event)
+{
+	const struct pro_event_vtbl *vtbl = event->vtbl;
+	struct pro_owner *owner = event->owner;
+
+	if (vtbl->prepare)
+		vtbl->prepare(event);
+	vtbl->call(event);
+	if (vtbl->finish)
+		vtbl->finish(owner);
+}
+
 /* Runs the callbacks that are queued now; what they queue is for the next round. */
 static int proactor_dispatch_round(struct pro_proactor *proactor, bool heeds_end)
 {
@@ -87,7 +99,7 @@ static int proactor_dispatch_round(struct pro_proactor *proactor, bool heeds_end
 	while (event && !proactor_must_stop(proactor, heeds_end)) {
 		struct pro_event *next = event->next;
 
-		event->deliver(event);
+		proactor_dispatch(event);
 		event = next;
 		count++;
 	}
