@@ -3,20 +3,31 @@
 #ifndef PROACTOR_PORTS_THREAD_H
 #define PROACTOR_PORTS_THREAD_H
 
-#include <pthread.h>
 #include <stdint.h>
 
+#if defined(_WIN32)
+/* What the system has is a pointer in each case: an SRWLOCK, a CONDITION_VARIABLE, a HANDLE. */
+typedef void *pro__native_mutex;
+typedef void *pro__native_condition;
+typedef void *pro__native_thread;
+#else
+#include <pthread.h>
+typedef pthread_mutex_t pro__native_mutex;
+typedef pthread_cond_t pro__native_condition;
+typedef pthread_t pro__native_thread;
+#endif
+
 struct pro__mutex {
-	pthread_mutex_t native;
+	pro__native_mutex native;
 };
 
 struct pro__condition {
-	pthread_cond_t native;
+	pro__native_condition native;
 };
 
 /* Stays where it is until the join. */
 struct pro__thread {
-	pthread_t native;
+	pro__native_thread native;
 	const char *name;
 	void (*run)(void *argument);
 	void *argument;
