@@ -181,11 +181,13 @@ static void write_stream_gather(struct pro_asynch_write_stream *writer)
 	writer->operation.request.io.count = count;
 }
 
-/* Behind the last byte, once. */
+/* Behind the last byte, once; what another thread wrote before it asked for the end comes first. The
+ * acquire pairs with the exchange in pro_asynch_write_stream_shutdown. */
 static void write_stream_end_if_asked(struct pro_asynch_write_stream *writer)
 {
-	if (!atomic_load_explicit(&writer->is_shutting_down, memory_order_relaxed) ||
-			writer->queue_head || writer->is_broken || writer->is_shut_down)
+	if (!atomic_load_explicit(&writer->is_shutting_down, memory_order_acquire) ||
+			writer->queue_head || writer->is_broken || writer->is_shut_down ||
+			atomic_load_explicit(&writer->incoming_bytes, memory_order_relaxed) > 0)
 		return;
 	writer->is_shut_down = true;
 	if (!pro__owner_is_closing(writer->operation.owner))
@@ -242,6 +244,9 @@ static void write_stream_prepare(struct pro_operation *operation)
 	pro__operation_begin_callback(operation);
 	write_stream_prepare_report(writer);
 	write_stream_go_on(writer);
+	/* The end may have been asked for between the last byte and this. */
+	if (write_stream_is_idle(writer))
+		write_stream_end_if_asked(writer);
 }
 
 static void write_stream_deliver(struct pro_operation *operation)
