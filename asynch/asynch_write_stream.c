@@ -181,8 +181,8 @@ static void write_stream_gather(struct pro_asynch_write_stream *writer)
 	writer->operation.request.io.count = count;
 }
 
-/* Behind the last byte, once; what another thread wrote before it asked for the end comes first. The
- * acquire pairs with the exchange in pro_asynch_write_stream_shutdown. */
+/* Behind the last byte, once; what another thread wrote before it asked for the end comes first.
+ * The acquire pairs with the exchange in pro_asynch_write_stream_shutdown. */
 static void write_stream_end_if_asked(struct pro_asynch_write_stream *writer)
 {
 	if (!atomic_load_explicit(&writer->is_shutting_down, memory_order_acquire) ||
