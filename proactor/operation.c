@@ -47,11 +47,13 @@ static uint64_t saturating_add(uint64_t left, uint64_t right)
 	return left > UINT64_MAX - right ? UINT64_MAX : left + right;
 }
 
-/* Milliseconds from now, rounded up, so that nothing is ever early. */
+/* Milliseconds from now, rounded up, so that nothing is ever early; no delay at all is due now. */
 static uint64_t due_after(struct pro_proactor *proactor, uint64_t delay_ms)
 {
 	uint64_t now_ns = pro_proactor_now_ns(proactor);
 
+	if (delay_ms == 0)
+		return now_ns / 1000000;
 	return saturating_add((now_ns + 999999) / 1000000, delay_ms);
 }
 
@@ -148,12 +150,16 @@ static void operation_submit(struct pro_operation *operation)
 	} while (operation->flags & PRO__SUBMIT_AGAIN);
 }
 
+/* Who asked for the cancel decides what it is called. */
+static int cancel_error(const struct pro_operation *operation)
+{
+	return operation->flags & PRO__TIMED_OUT ? PRO_ETIMEDOUT : PRO_ECANCELED;
+}
+
 static void operation_finish(struct pro_operation *operation)
 {
 	struct pro_proactor *proactor = operation->owner->proactor;
 
-	if (operation->error == PRO_ECANCELED && (operation->flags & PRO__TIMED_OUT))
-		operation->error = PRO_ETIMEDOUT;
 	if (operation->deadline.link)
 		pro__timer_queue_remove(&proactor->timers, &operation->deadline);
 	pro__list_remove(&operation->flight_link);
@@ -168,7 +174,7 @@ void pro__operation_complete(struct pro_operation *operation, int error, int os_
 
 	assert(operation_state(operation) == PRO__IN_FLIGHT);
 	operation_clear_flags(operation, PRO__SUBMITTED);
-	operation->error = error;
+	operation->error = error == PRO_ECANCELED ? cancel_error(operation) : error;
 	operation->os_error = os_error;
 	if (bytes > 0)
 		pro__operation_progress(operation);
@@ -179,7 +185,7 @@ void pro__operation_complete(struct pro_operation *operation, int error, int os_
 		advance = PRO__DONE;
 	}
 	if (advance == PRO__MORE && (operation->flags & PRO__CANCEL_ASKED)) {
-		operation->error = PRO_ECANCELED;
+		operation->error = cancel_error(operation);
 		if (operation_queues_messages(operation))
 			operation->vtbl->advance(operation, 0);
 		advance = PRO__DONE;

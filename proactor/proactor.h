@@ -48,12 +48,13 @@ struct pro_proactor_report {
 };
 
 struct pro_proactor_statistics {
-	size_t size;                /* sizeof(struct pro_proactor_statistics), set by the caller */
-	uint64_t started;           /* operations accepted */
-	uint64_t completed;         /* callbacks of operations */
-	uint64_t in_flight;         /* started - completed */
-	uint64_t refused;           /* starts that returned an error */
-	uint64_t posts;             /* blocks and wake-ups posted */
+	size_t size;        /* sizeof(struct pro_proactor_statistics), set by the caller */
+	uint64_t started;   /* operations accepted */
+	uint64_t completed; /* callbacks of operations */
+	uint64_t in_flight; /* started - completed */
+	uint64_t refused; /* starts refused for the state they met: PRO_EBUSY, PRO_ECLOSED, PRO_EFULL, …
+					   */
+	uint64_t posts;   /* blocks and wake-ups posted */
 	uint64_t batches;           /* times the port was asked for completions */
 	uint64_t system_calls;      /* that the port made (those of worker threads not counted) */
 	uint64_t wakes;             /* times another thread had to wake the loop */
