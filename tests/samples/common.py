@@ -62,7 +62,7 @@ def program(name):
         path = os.path.join(base, name)
         if name in names and os.access(path, os.X_OK):
             return path
-    raise Skip("%s was not built in %s" % (name, folder))
+    raise AssertionError("%s was not built in %s" % (name, folder))
 
 
 def check(condition, message="check failed"):
