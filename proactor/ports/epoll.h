@@ -137,6 +137,8 @@ void pro__epoll_enqueue(struct epoll_port *port, struct epoll_entry *entry,
 /* Tries the flights of the queue in order until one must wait. */
 void pro__epoll_run_queue(
 		struct epoll_port *port, struct epoll_entry *entry, struct pro_list_node *queue);
+/* Has epoll watch what the operation, if it still stands in a queue, waits for. */
+void pro__epoll_watch(struct epoll_port *port, struct pro_operation *operation);
 /* Takes a flight that is cancelled out of its queue. */
 void pro__epoll_dequeue(struct epoll_port *port, struct epoll_flight *flight);
 /* Runs the entry's queues in the next wait. */

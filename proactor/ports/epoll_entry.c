@@ -188,20 +188,13 @@ void pro__epoll_dequeue(struct epoll_port *port, struct epoll_flight *flight)
 		pro__epoll_yield(port, flight->entry);
 }
 
-static void queue_append(
-		struct epoll_entry *entry, struct pro_list_node *queue, struct epoll_flight *flight)
-{
-	flight->entry = entry;
-	flight->queue = queue;
-	pro__list_append(queue, &flight->link);
-}
-
 /* The number was closed behind the port's back and now means another file: what waited for the old
  * one fails, and this operation begins anew. */
-static void entry_replace(struct epoll_port *port, struct epoll_entry *entry,
-		struct pro_list_node *queue, struct pro_operation *operation)
+static void entry_replace(struct epoll_port *port, struct pro_operation *operation)
 {
 	struct epoll_flight *flight = epoll_flight_of(operation);
+	struct epoll_entry *entry = flight->entry;
+	struct pro_list_node *queue = flight->queue;
 	struct epoll_result result = {0};
 
 	pro__list_remove(&flight->link);
@@ -213,15 +206,17 @@ static void entry_replace(struct epoll_port *port, struct epoll_entry *entry,
 		pro__operation_complete(operation, result.error, result.os_error, 0);
 }
 
-/* Has epoll watch what a flight waits for. */
-static void entry_watch(struct epoll_port *port, struct epoll_entry *entry,
-		struct pro_list_node *queue, struct pro_operation *operation)
+void pro__epoll_watch(struct epoll_port *port, struct pro_operation *operation)
 {
 	struct epoll_flight *flight = epoll_flight_of(operation);
+	struct epoll_entry *entry = flight->entry;
 	bool was_registered = entry->fd.flags & PRO__EPOLL_REGISTERED;
 
+	if (!pro__list_contains(&flight->link) || flight->is_working)
+		return;
 	if (was_registered && !flight->is_first)
 		return;
+	flight->is_first = false;
 	int os_error = entry_control(port, entry, (int)operation->handle, EPOLL_CTL_ADD);
 	if (os_error && os_error != EEXIST) {
 		pro__epoll_dequeue(port, flight);
@@ -230,7 +225,7 @@ static void entry_watch(struct epoll_port *port, struct epoll_entry *entry,
 	}
 	entry->fd.flags |= PRO__EPOLL_REGISTERED;
 	if (os_error == 0 && was_registered)
-		entry_replace(port, entry, queue, operation);
+		entry_replace(port, operation);
 }
 
 void pro__epoll_enqueue(struct epoll_port *port, struct epoll_entry *entry,
@@ -239,11 +234,12 @@ void pro__epoll_enqueue(struct epoll_port *port, struct epoll_entry *entry,
 	struct epoll_flight *flight = epoll_flight_of(operation);
 	bool is_alone = pro__list_is_empty(queue);
 
-	queue_append(entry, queue, flight);
+	flight->entry = entry;
+	flight->queue = queue;
+	pro__list_append(queue, &flight->link);
 	if (is_alone)
 		pro__epoll_run_queue(port, entry, queue);
-	if (pro__list_contains(&flight->link) && !flight->is_working)
-		entry_watch(port, entry, queue, operation);
+	pro__epoll_watch(port, operation);
 }
 
 void pro__epoll_close_if_quiet(struct epoll_port *port, struct epoll_entry *entry, int fd)

@@ -200,6 +200,7 @@ static void finish_warming(struct epoll_port *port, struct pro_operation *operat
 		return;
 	}
 	pro__epoll_run_queue(port, flight->entry, flight->queue);
+	pro__epoll_watch(port, operation);
 }
 
 static void work_finish(struct epoll_port *port, struct epoll_flight *flight)
