@@ -63,6 +63,11 @@ static int port_open(struct pro__ring_port *port, enum pro__ring_rung first, uns
 		*refusal = (struct pro__ring_refusal){.what = "madvise", .os_error = ENOMEM};
 		return PRO_ENOMEM;
 	}
+	/* The entries of low numbers are made now, so that a small program needs no memory later. */
+	if (!pro__fd_table_get(&port->table, port->wake_fd)) {
+		*refusal = (struct pro__ring_refusal){.what = "out of memory"};
+		return PRO_ENOMEM;
+	}
 	return 0;
 }
 

@@ -292,7 +292,12 @@ static void read_stream_transferred(
 /* Data is there: it waits in the kernel until a buffer is. */
 static void read_stream_starve(struct pro__ring_port *port, struct pro_operation *operation)
 {
-	pro__list_append(&port->starving, &pro__flight_of(operation)->parked);
+	struct pro__flight *flight = pro__flight_of(operation);
+
+	if (flight->is_cancelled)
+		pro__flight_end_cancelled(port, operation);
+	else
+		pro__list_append(&port->starving, &flight->parked);
 }
 
 static void read_stream_failed(

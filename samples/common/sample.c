@@ -1,16 +1,15 @@
 /* What the sample programs share: the proactor, its clean stop, the log. */
 #include "sample.h"
 
-#include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "sample_system.h"
 
 static const char *program_name = "sample";
 
-/* What the signal handler ends. Set while the proactor lives. */
+/* What a signal ends. Set while the proactor lives. */
 static struct pro_proactor *volatile stopped_by_signal;
 
 void sample_set_program(const char *program)
@@ -95,39 +94,12 @@ static void log_hook(void *context, enum pro_log_level level, const char *text)
 	sample_log("%s: %s", names[level], text);
 }
 
-static void end_loop(int signal_number)
+static void end_loop(void)
 {
 	struct pro_proactor *proactor = stopped_by_signal;
 
-	(void)signal_number;
 	if (proactor)
 		pro_proactor_end_event_loop(proactor);
-}
-
-static void mind_signals(struct pro_proactor *proactor)
-{
-	struct sigaction action;
-
-	stopped_by_signal = proactor;
-	memset(&action, 0, sizeof(action));
-	sigemptyset(&action.sa_mask);
-	action.sa_handler = end_loop;
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	action.sa_handler = SIG_IGN;
-	sigaction(SIGPIPE, &action, NULL);
-}
-
-/* A program may be started with stdin, stdout or stderr closed: the next descriptor would then be
- * taken for it, and a peer might read the log. */
-static bool fill_standard_descriptors(void)
-{
-	int descriptor;
-
-	do {
-		descriptor = open("/dev/null", O_RDWR);
-	} while (descriptor >= 0 && descriptor <= STDERR_FILENO);
-	return descriptor >= 0 && close(descriptor) == 0;
 }
 
 struct pro_proactor *sample_proactor_create(bool log_port)
@@ -137,7 +109,7 @@ struct pro_proactor *sample_proactor_create(bool log_port)
 	struct pro_proactor *proactor;
 	char why[256];
 
-	if (!fill_standard_descriptors()) {
+	if (!sample_system_start()) {
 		sample_log("no descriptors");
 		return NULL;
 	}
@@ -148,7 +120,8 @@ struct pro_proactor *sample_proactor_create(bool log_port)
 		sample_log("no completion port: %s (%s)", why, pro_error_text(error));
 		return NULL;
 	}
-	mind_signals(proactor);
+	stopped_by_signal = proactor;
+	sample_system_mind_signals(end_loop);
 	if (log_port && !pro_proactor_report(proactor, &report))
 		sample_log("port %s: %s", report.port, report.reason);
 	return proactor;

@@ -1,0 +1,14 @@
+/* What the samples ask of the system itself: one file per system. */
+#ifndef SAMPLE_SYSTEM_H
+#define SAMPLE_SYSTEM_H
+
+#include <stdbool.h>
+
+/* Standard streams are there, and carry bytes as they are. */
+bool sample_system_start(void);
+
+/* Calls `stop` when the user or the system wants the program to end: in a signal handler, or on a
+ * thread of the system. */
+void sample_system_mind_signals(void (*stop)(void));
+
+#endif
