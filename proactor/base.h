@@ -41,7 +41,9 @@
 #define PRO_API
 #endif
 
-#if defined(__GNUC__)
+#if defined(__MINGW32__) && !defined(__clang__)
+#define PRO_PRINTF(text, first) __attribute__((format(gnu_printf, text, first)))
+#elif defined(__GNUC__)
 #define PRO_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
 #define PRO_PRINTF(text, first)
