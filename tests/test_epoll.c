@@ -16,14 +16,26 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "support/crew.h"
 #include "support/os.h"
 #include "support/pattern.h"
 #include "support/recorder.h"
 
 static struct world world;
 
+static void do_nothing(void *context, unsigned number)
+{
+	(void)context;
+	(void)number;
+}
+
 static void set_up(void)
 {
+	struct crew crew;
+
+	/* The thread sanitizer starts a thread of its own with a process's first one. */
+	crew_start(&crew, 1, do_nothing, NULL);
+	crew_join(&crew);
 	world_init(&world, "epoll");
 	world.options.port = "epoll";
 	world.options.worker_threads = 1;

@@ -130,7 +130,8 @@ static void epoll_close_handle(struct pro_port *pro_port, struct pro_close_reque
 
 /* ---- waiting ---- */
 
-static int wait_by_milliseconds(struct epoll_port *port, int64_t timeout_ns)
+static int wait_by_milliseconds(
+		const struct epoll_port *port, struct epoll_event *events, int64_t timeout_ns)
 {
 	int timeout_ms = -1;
 
@@ -140,32 +141,34 @@ static int wait_by_milliseconds(struct epoll_port *port, int64_t timeout_ns)
 							   (timeout_ns % NANOSECONDS_PER_MILLISECOND != 0);
 		timeout_ms = milliseconds > INT_MAX ? INT_MAX : (int)milliseconds;
 	}
-	return epoll_wait(port->epoll_fd, port->events, PRO__EPOLL_BATCH, timeout_ms);
+	return epoll_wait(port->epoll_fd, events, PRO__EPOLL_BATCH, timeout_ms);
 }
 
 /* By the number, since the C library may be older than the kernel. */
-static int wait_by_nanoseconds(struct epoll_port *port, int64_t timeout_ns)
+static int wait_by_nanoseconds(
+		const struct epoll_port *port, struct epoll_event *events, int64_t timeout_ns)
 {
 #ifdef SYS_epoll_pwait2
 	const struct __kernel_timespec timeout = {
 			timeout_ns / NANOSECONDS_PER_SECOND, timeout_ns % NANOSECONDS_PER_SECOND};
 
-	return (int)syscall(SYS_epoll_pwait2, port->epoll_fd, port->events, PRO__EPOLL_BATCH,
+	return (int)syscall(SYS_epoll_pwait2, port->epoll_fd, events, PRO__EPOLL_BATCH,
 			timeout_ns < 0 ? NULL : &timeout, NULL, 0);
 #else
 	(void)port;
+	(void)events;
 	(void)timeout_ns;
 	errno = ENOSYS;
 	return -1;
 #endif
 }
 
-static unsigned wait_for_events(struct epoll_port *port, int64_t timeout_ns)
+static unsigned wait_for_events(
+		const struct epoll_port *port, struct epoll_event *events, int64_t timeout_ns)
 {
-	int count = port->has_pwait2 ? wait_by_nanoseconds(port, timeout_ns)
-								 : wait_by_milliseconds(port, timeout_ns);
+	int count = port->has_pwait2 ? wait_by_nanoseconds(port, events, timeout_ns)
+								 : wait_by_milliseconds(port, events, timeout_ns);
 
-	port->calls++;
 	return count < 0 ? 0 : (unsigned)count;
 }
 
@@ -258,11 +261,13 @@ static void epoll_wait_and_dispatch(
 		struct pro_port *pro_port, int64_t timeout_ns, uint64_t *system_calls)
 {
 	struct epoll_port *port = epoll_from_port(pro_port);
-	unsigned count = wait_for_events(port, limit_timeout(port, timeout_ns));
+	/* The caller's own, since several threads may be here at once. */
+	struct epoll_event events[PRO__EPOLL_BATCH];
+	unsigned count = wait_for_events(port, events, limit_timeout(port, timeout_ns));
 
 	port->turn++;
 	for (unsigned i = 0; i < count; i++)
-		dispatch(port, &port->events[i]);
+		dispatch(port, &events[i]);
 	pro__epoll_finish_works(port);
 	run_starving(port);
 	run_yielded(port);
@@ -386,7 +391,9 @@ static struct epoll_port *epoll_allocate(struct pro_proactor *proactor)
 
 static void epoll_report(struct epoll_port *port, struct pro_proactor_report *report)
 {
-	port->has_pwait2 = wait_by_nanoseconds(port, 0) >= 0;
+	struct epoll_event events[PRO__EPOLL_BATCH];
+
+	port->has_pwait2 = wait_by_nanoseconds(port, events, 0) >= 0;
 	snprintf(report->features, sizeof(report->features), "epoll eventfd timerfd workers%s",
 			port->has_pwait2 ? " epoll_pwait2" : "");
 	snprintf(

@@ -37,8 +37,6 @@ struct epoll_port {
 	uint64_t refused_tried_ns;
 
 	_Atomic(struct epoll_flight *) worked; /* ended by workers, newest first */
-
-	struct epoll_event events[PRO__EPOLL_BATCH];
 };
 
 /* Bits of pro__fd.flags. */
