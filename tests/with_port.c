@@ -1,7 +1,7 @@
 /* Runs a program with one completion port, and says whether this machine can have it:
  *
- *   with_port io_uring|epoll program [argument ...]   PROACTOR_PORT names the port
- *   with_port chosen=epoll program [argument ...]     no setting; the library must choose this one
+ *   with_port PORT program [argument ...]          PROACTOR_PORT names the port
+ *   with_port chosen=PORT program [argument ...]   no setting; the library must choose this one
  *
  * Exits with 77, which is a skip, when the kernel itself refuses io_uring. The library is not asked
  * then: that it cannot have a port which the kernel allows is a failure of the program. */
@@ -17,6 +17,7 @@
 
 #define EXIT_SKIPPED  77
 #define CHOSEN_PREFIX "chosen="
+#define RING_PREFIX   "io_uring"
 
 /* Returns 0 or an errno. Filters may let the set-up pass and forbid what a ring is for. */
 static int kernel_refuses_io_uring(const char **call)
@@ -81,7 +82,9 @@ int main(int argc, char **argv)
 		if (check_chosen_port(port + strlen(CHOSEN_PREFIX)) < 0)
 			return 1;
 	} else {
-		refused = strcmp(port, "io_uring") == 0 ? kernel_refuses_io_uring(&call) : 0;
+		refused = strncmp(port, RING_PREFIX, strlen(RING_PREFIX)) == 0
+						  ? kernel_refuses_io_uring(&call)
+						  : 0;
 		if (refused) {
 			printf("skip: %s: %s: %s\n", port, call, strerror(refused));
 			return EXIT_SKIPPED;
