@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -647,6 +648,42 @@ START_TEST(a_broken_peer_ends_a_transmission_without_a_signal)
 }
 END_TEST
 
+static void *read_some_and_close(void *context)
+{
+	int fd = *(int *)context;
+	char bytes[4096];
+
+	ck_assert_int_gt(read(fd, bytes, sizeof(bytes)), 0);
+	close(fd);
+	return NULL;
+}
+
+/* The socket is a blocking one here, so that sendfile is in its midst when the peer goes: the
+ * kernel then returns a count and raises the signal all the same. */
+START_TEST(a_peer_that_goes_amid_a_transmission_raises_no_signal)
+{
+	ck_assert(signal(SIGPIPE, SIG_DFL) == SIG_DFL);
+	for (unsigned i = 0; i < 20; i++) {
+		int pair[2];
+		int error = 0;
+		int os_error = 0;
+		int file = make_file("file", 2 * 1024 * 1024);
+		struct pro_transmit_request request = {.file = file, .left = 2 * 1024 * 1024};
+		pthread_t thread;
+		make_pair(pair);
+		fcntl(pair[0], F_SETFL, 0);
+		fcntl(pair[1], F_SETFL, 0);
+		ck_assert_int_eq(pthread_create(&thread, NULL, read_some_and_close, &pair[1]), 0);
+		ck_assert_int_eq(transmit_once(pair[0], &request, &error, &os_error), PRO__TRANSMIT_FAILED);
+		ck_assert(error == PRO_EPIPE || error == PRO_ECONNRESET);
+		ck_assert(!is_sigpipe_pending());
+		pthread_join(thread, NULL);
+		close(file);
+		close(pair[0]);
+	}
+}
+END_TEST
+
 START_TEST(a_full_socket_makes_a_transmission_wait)
 {
 	int file = make_file("file", 16 * 1024 * 1024);
@@ -846,6 +883,7 @@ static TCase *file_tests(void)
 	tcase_add_test(tcase, all_parts_go_out_in_order);
 	tcase_add_test(tcase, a_file_that_is_too_short_is_told);
 	tcase_add_test(tcase, a_broken_peer_ends_a_transmission_without_a_signal);
+	tcase_add_test(tcase, a_peer_that_goes_amid_a_transmission_raises_no_signal);
 	tcase_add_test(tcase, a_full_socket_makes_a_transmission_wait);
 	tcase_add_test(tcase, what_can_not_be_sent_by_sendfile_is_copied);
 	tcase_add_test(tcase, a_cold_file_is_asked_for_and_then_sent);

@@ -79,6 +79,15 @@ static ssize_t socket_write(
 	return sent < 0 ? -errno : sent;
 }
 
+static size_t total_length(const struct pro_buffer *buffers, unsigned count)
+{
+	size_t total = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		total += buffers[i].length;
+	return total;
+}
+
 /* A pipe or terminal may be shared with other processes, so its O_NONBLOCK is not ours to set: ask
  * first. 0, EAGAIN or an errno; hang-ups and errors count as ready, the transfer tells them. */
 static int poll_now(int fd, short events, uint64_t *calls)
@@ -155,7 +164,7 @@ static ssize_t descriptor_write(
 		++*calls;
 		sent = writev(fd, pieces_of(buffers), (int)count);
 	} while (sent < 0 && errno == EINTR);
-	pro__sigpipe_restore(&guard, sent < 0 && errno == EPIPE);
+	pro__sigpipe_restore(&guard, sent < (ssize_t)total_length(buffers, count));
 	*calls += 2;
 	return sent < 0 ? -errno : sent;
 }

@@ -26,12 +26,13 @@ static inline void pro__sigpipe_block(struct pro__sigpipe_guard *guard)
 						 sigismember(&pending, SIGPIPE) == 1;
 }
 
-/* `broke`: the call failed with EPIPE. Keeps errno. */
-static inline void pro__sigpipe_restore(const struct pro__sigpipe_guard *guard, bool broke)
+/* `is_short`: the call moved fewer bytes than it was asked to. A stream that breaks half-way gives
+ * the signal and a count, not EPIPE. Keeps errno. */
+static inline void pro__sigpipe_restore(const struct pro__sigpipe_guard *guard, bool is_short)
 {
 	int saved_errno = errno;
 
-	if (broke && !guard->was_pending) {
+	if (is_short && !guard->was_pending) {
 		const struct timespec at_once = {0, 0};
 		sigset_t only_pipe;
 

@@ -182,7 +182,7 @@ static ssize_t send_slice(struct turn *turn, size_t length)
 		++*turn->calls;
 		sent = sendfile(turn->fd, (int)turn->transmit->file, &offset, length);
 	} while (sent < 0 && errno == EINTR);
-	pro__sigpipe_restore(&guard, sent < 0 && errno == EPIPE);
+	pro__sigpipe_restore(&guard, sent < (ssize_t)length);
 	*turn->calls += 2;
 	return sent < 0 ? -errno : sent;
 }
