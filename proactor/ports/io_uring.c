@@ -75,6 +75,7 @@ static void port_init(struct pro__ring_port *port, struct pro_proactor *proactor
 {
 	memset(port, 0, sizeof(*port));
 	port->proactor = proactor;
+	port->ring.proactor = proactor;
 	port->lent.proactor = proactor;
 	pro__fd_table_init(&port->table, proactor, sizeof(struct pro__ring_fd));
 	pro__list_init(&port->unsent);
@@ -152,7 +153,10 @@ static int ring_port_create(struct pro_proactor *proactor,
 		const struct pro_proactor_options *options, struct pro_port **port,
 		struct pro_proactor_report *report, char *why, size_t why_size)
 {
-	return pro__ring_port_create(proactor, options, PRO__RING_DEFER, port, report, why, why_size);
+	/* A ring of several threads can be bound to none, and must not wait for the system calls of
+	 * one. */
+	return pro__ring_port_create(proactor, options,
+			options->is_shared ? PRO__RING_PLAIN : PRO__RING_DEFER, port, report, why, why_size);
 }
 
 /* ---- the thread ---- */
@@ -198,6 +202,8 @@ static int ring_port_enter(struct pro_port *self)
 	struct pro__ring_port *port = pro__ring_port_from(self);
 	int os_error;
 
+	if (port->ring.rung == PRO__RING_PLAIN)
+		return 0;
 	if (port->thread == this_thread())
 		return 0;
 	if (port->thread) {
