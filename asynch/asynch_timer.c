@@ -74,6 +74,7 @@ int pro_asynch_timer_schedule_repeating(
 
 int pro_asynch_timer_cancel_all(struct pro_handler *handler)
 {
+	struct pro_proactor *proactor;
 	struct pro_list_node *flights;
 	struct pro_list_node *node;
 	struct pro_list_node *next;
@@ -81,6 +82,8 @@ int pro_asynch_timer_cancel_all(struct pro_handler *handler)
 
 	if (!handler)
 		return PRO_EINVAL;
+	proactor = handler->owner.proactor;
+	pro__loop_enter(proactor);
 	flights = &handler->owner.flights;
 	for (node = flights->next; node != flights; node = next) {
 		struct pro_operation *operation = pro_container_of(node, struct pro_operation, flight_link);
@@ -89,5 +92,6 @@ int pro_asynch_timer_cancel_all(struct pro_handler *handler)
 		if (operation->opcode == PRO_OP_TIMER && pro_operation_cancel(operation) == 0)
 			count++;
 	}
+	pro__loop_leave(proactor);
 	return count;
 }

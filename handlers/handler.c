@@ -49,6 +49,11 @@ void pro_handler_close(struct pro_handler *handler)
 	pro__owner_close(&handler->owner);
 }
 
+void pro_handler_set_concurrent(struct pro_handler *handler)
+{
+	pro__owner_set_concurrent(&handler->owner);
+}
+
 bool pro_handler_is_closing(const struct pro_handler *handler)
 {
 	return pro__owner_is_closing(&handler->owner);

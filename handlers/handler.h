@@ -85,6 +85,10 @@ PRO_API int pro_handler_init(struct pro_handler *handler, const struct pro_handl
  * delete this. Since 0.1. */
 PRO_API void pro_handler_close(struct pro_handler *handler);
 
+/* Lets callbacks of this handler overlap when several threads run the loop; it then needs locks of
+ * its own. Before anything is started. [set-up] ACE has no other way. Since 0.1. */
+PRO_API void pro_handler_set_concurrent(struct pro_handler *handler);
+
 /* Whether pro_handler_close was called. [any thread] Since 0.1. */
 PRO_API bool pro_handler_is_closing(const struct pro_handler *handler);
 

@@ -1,6 +1,8 @@
 /* Service handlers: a handler and its connected socket. */
 #include <proactor/service_handler.h>
 
+#include "../proactor/engine.h"
+
 #include <string.h>
 
 int pro_service_handler_init(struct pro_service_handler *service,
@@ -27,6 +29,8 @@ void pro_service_handler_open(struct pro_service_handler *service, pro_handle ha
 		service->local = *local;
 	if (remote)
 		service->remote = *remote;
+	pro__owner_begin_callback(&service->handler.owner);
 	pro_handler_set_handle(&service->handler, handle);
 	service_vtbl(service)->open(service);
+	pro__owner_end_callback(&service->handler.owner);
 }

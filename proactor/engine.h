@@ -63,6 +63,9 @@ struct pro_operation_vtbl {
 	void (*nudge)(struct pro_operation *operation);
 };
 
+/* Bits of pro_owner.flags that several files know. */
+enum { PRO__OWNER_CONCURRENT = 16 };
+
 enum pro_owner_state {
 	PRO__OPEN,
 	PRO__CLOSING, /* refuses starts; flights are being cancelled */
@@ -129,6 +132,12 @@ int pro__owner_post(struct pro_owner *owner, struct pro_message_block *block, co
 int pro__owner_wakeup(struct pro_owner *owner);
 /* Whether starts are welcome: 0, PRO_ECLOSED, PRO_EFORKED; a refusal is counted. [any thread] */
 int pro__owner_check(const struct pro_owner *owner);
+/* Around a callback that does not come from an event: open of a service handler. Its completions
+ * wait meanwhile. */
+void pro__owner_begin_callback(struct pro_owner *owner);
+void pro__owner_end_callback(struct pro_owner *owner);
+/* Lets callbacks of this owner overlap. */
+void pro__owner_set_concurrent(struct pro_owner *owner);
 /* Makes the owner known to the proactor, so that a shutdown closes it. */
 void pro__owner_announce(struct pro_owner *owner);
 bool pro__owner_is_closing(const struct pro_owner *owner);
@@ -149,6 +158,14 @@ void pro__owner_release(struct pro_owner *owner);
 
 /* Whether this thread is running the loop of `proactor` now. */
 bool pro__on_loop(const struct pro_proactor *proactor);
+/* Puts a callback on the loop for a moment, where its loop has several threads. Not nested.
+ * [callback] */
+void pro__loop_enter(struct pro_proactor *proactor);
+void pro__loop_leave(struct pro_proactor *proactor);
+/* A port calls these around a system call that may block (`blocks`) or not, in wait only: meanwhile
+ * other threads of the loop may call the port's other functions, and wait with a timeout of 0. */
+void pro__wait_begin(struct pro_proactor *proactor, bool blocks);
+void pro__wait_end(struct pro_proactor *proactor);
 /* Appends to the queue of events. [loop thread] */
 void pro__event_push(struct pro_proactor *proactor, struct pro_event *event);
 /* Adds `bits` and one hold to a node and sends it to the loop, which calls node->run. [any thread]

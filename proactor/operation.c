@@ -1,5 +1,5 @@
 /* Operations: the life of a flight from its start to its callback, cancels and deadlines. */
-#include "proactor_private.h"
+#include "crew.h"
 
 #include <assert.h>
 #include <string.h>
@@ -380,6 +380,29 @@ int pro__operation_cancel_now(struct pro_operation *operation)
 	return 0;
 }
 
+/* On the loop, and in its callbacks, so that what is cancelled there does not complete with success
+ * afterwards. */
+static bool operation_can_cancel_now(const struct pro_operation *operation)
+{
+	const struct pro_proactor *proactor = operation->owner->proactor;
+
+	return pro__on_loop(proactor) || pro__crew_takes_requests_soon(proactor);
+}
+
+static int operation_cancel_from_callback(struct pro_operation *operation)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+	bool is_on_loop = pro__on_loop(proactor);
+	int error;
+
+	if (!is_on_loop)
+		pro__loop_enter(proactor);
+	error = pro__operation_cancel_now(operation);
+	if (!is_on_loop)
+		pro__loop_leave(proactor);
+	return error;
+}
+
 int pro_operation_cancel(struct pro_operation *operation)
 {
 	uint32_t flight;
@@ -387,8 +410,8 @@ int pro_operation_cancel(struct pro_operation *operation)
 
 	if (!operation || !operation->owner)
 		return PRO_EINVAL;
-	if (pro__on_loop(operation->owner->proactor) && operation_state(operation) != PRO__QUEUED)
-		return pro__operation_cancel_now(operation);
+	if (operation_state(operation) != PRO__QUEUED && operation_can_cancel_now(operation))
+		return operation_cancel_from_callback(operation);
 	flight = atomic_load(&operation->flight);
 	if (operation_state(operation) == PRO__IDLE || operation_state(operation) == PRO__READY)
 		return PRO_ENOTFOUND;

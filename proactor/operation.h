@@ -103,6 +103,10 @@ struct pro_owner {
 	struct pro_message_block *posting; /* the share of them that is being delivered */
 	void (*posted)(struct pro_owner *owner, struct pro_message_block *block, int error);
 	void (*woken)(struct pro_owner *owner);
+	const void *runner; /* of several threads the one that runs the owner's callbacks now */
+	size_t runs;        /* callbacks that it has taken */
+	struct pro_event *deferred_head; /* events that wait for it */
+	struct pro_event *deferred_tail;
 	uint32_t flags;
 	uint32_t reserved;
 };

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum owner_request { OWNER_CLOSE = 1, OWNER_POSTS = 2, OWNER_WAKEUP = 4 };
+enum owner_request { OWNER_CLOSE = 1, OWNER_POSTS = 2, OWNER_WAKEUP = 4, OWNER_END_CALLBACK = 8 };
 
 /* Bits of pro_owner.flags. */
 enum { OWNER_POST_QUEUED = 1, OWNER_WAKEUP_QUEUED = 2 };
@@ -167,6 +167,8 @@ static void owner_run_requests(struct pro_inbox_node *node, uint32_t requests, u
 	struct pro_owner *owner = pro_container_of(node, struct pro_owner, inbox);
 
 	pro__owner_register(owner);
+	if (requests & OWNER_END_CALLBACK)
+		pro__owner_end_callback_now(owner);
 	if (requests & OWNER_POSTS)
 		owner_take_posts(owner);
 	if ((requests & OWNER_WAKEUP) && !(owner->flags & OWNER_WAKEUP_QUEUED)) {
@@ -352,6 +354,21 @@ void pro__owner_announce(struct pro_owner *owner)
 		pro__owner_register(owner);
 	else if (!pro__owner_enter(owner))
 		pro__inbox_request(owner->proactor, &owner->inbox, 0);
+}
+
+void pro__owner_end_callback(struct pro_owner *owner)
+{
+	if (!owner->proactor->crew)
+		return;
+	/* The hold is taken in any state: the owner may be closing already, and can not be closed
+	 * before. */
+	pro__owner_hold_remote(owner);
+	pro__inbox_request(owner->proactor, &owner->inbox, OWNER_END_CALLBACK);
+}
+
+void pro__owner_set_concurrent(struct pro_owner *owner)
+{
+	owner->flags |= PRO__OWNER_CONCURRENT;
 }
 
 bool pro__owner_is_closing(const struct pro_owner *owner)

@@ -1,6 +1,6 @@
 /* The proactor: the loop that asks the port for completions and runs callbacks, the inbox through
  * which other threads reach it, and its life. */
-#include "proactor_private.h"
+#include "crew.h"
 
 /* How many rounds of callbacks run before the port is asked again: callbacks whose starts complete
  * at once need no system call in between, and nobody waits longer than this for a flood of them. */
@@ -12,6 +12,14 @@ static _Thread_local const struct pro_proactor *current_loop;
 bool pro__on_loop(const struct pro_proactor *proactor)
 {
 	return current_loop == proactor;
+}
+
+const struct pro_proactor *pro__set_current_loop(const struct pro_proactor *proactor)
+{
+	const struct pro_proactor *previous = current_loop;
+
+	current_loop = proactor;
+	return previous;
 }
 
 struct pro_port *pro__port(const struct pro_proactor *proactor)
@@ -49,6 +57,18 @@ void pro__event_push(struct pro_proactor *proactor, struct pro_event *event)
 	proactor->events_tail = &event->next;
 }
 
+struct pro_event *pro__event_pop(struct pro_proactor *proactor)
+{
+	struct pro_event *event = proactor->events_head;
+
+	if (event) {
+		proactor->events_head = event->next;
+		if (!event->next)
+			proactor->events_tail = &proactor->events_head;
+	}
+	return event;
+}
+
 static struct pro_event *proactor_take_events(struct pro_proactor *proactor)
 {
 	struct pro_event *head = proactor->events_head;
@@ -73,7 +93,7 @@ static void proactor_return_events(struct pro_proactor *proactor, struct pro_eve
 	proactor->events_head = head;
 }
 
-static bool proactor_must_stop(const struct pro_proactor *proactor, bool heeds_end)
+bool pro__proactor_must_stop(const struct pro_proactor *proactor, bool heeds_end)
 {
 	return heeds_end && atomic_load_explicit(&proactor->is_ended, memory_order_relaxed);
 }
@@ -96,7 +116,7 @@ static int proactor_dispatch_round(struct pro_proactor *proactor, bool heeds_end
 	struct pro_event *event = proactor_take_events(proactor);
 	int count = 0;
 
-	while (event && !proactor_must_stop(proactor, heeds_end)) {
+	while (event && !pro__proactor_must_stop(proactor, heeds_end)) {
 		struct pro_event *next = event->next;
 
 		proactor_dispatch(event);
@@ -133,7 +153,8 @@ void pro__inbox_request(struct pro_proactor *proactor, struct pro_inbox_node *no
 	do
 		node->next = newest;
 	while (!atomic_compare_exchange_weak(&proactor->inbox, &newest, node));
-	if (!pro__on_loop(proactor))
+	/* A thread of the crew takes its own requests when its callbacks are through. */
+	if (!pro__on_loop(proactor) && !pro__crew_takes_requests_soon(proactor))
 		proactor_wake(proactor);
 }
 
@@ -205,7 +226,7 @@ static bool proactor_has_nothing(const struct pro_proactor *proactor)
 		   !atomic_load(&proactor->inbox) && atomic_load(&proactor->closing_handles) == 0;
 }
 
-static bool proactor_is_drained(const struct pro_proactor *proactor)
+bool pro__proactor_is_drained(const struct pro_proactor *proactor)
 {
 	return proactor->is_shutdown_begun && proactor_has_nothing(proactor);
 }
@@ -221,7 +242,7 @@ static uint64_t proactor_timers_due_ns(const struct pro_proactor *proactor)
 	return due_ms > UINT64_MAX / 1000000 ? UINT64_MAX : due_ms * 1000000;
 }
 
-static int64_t nanoseconds_until(struct pro_proactor *proactor, uint64_t deadline_ns)
+int64_t pro__nanoseconds_until(struct pro_proactor *proactor, uint64_t deadline_ns)
 {
 	uint64_t now_ns;
 
@@ -245,15 +266,16 @@ static bool proactor_fall_asleep(struct pro_proactor *proactor)
 	return false;
 }
 
-static void proactor_wait(struct pro_proactor *proactor, uint64_t deadline_ns)
+void pro__proactor_wait(struct pro_proactor *proactor, uint64_t deadline_ns, bool waits)
 {
 	uint64_t timers_ns = proactor_timers_due_ns(proactor);
 	int64_t timeout_ns = 0;
 	bool is_asleep = false;
 	uint64_t calls = 0;
 
-	if (!proactor->events_head) {
-		timeout_ns = nanoseconds_until(proactor, timers_ns < deadline_ns ? timers_ns : deadline_ns);
+	if (waits) {
+		timeout_ns =
+				pro__nanoseconds_until(proactor, timers_ns < deadline_ns ? timers_ns : deadline_ns);
 		is_asleep = timeout_ns != 0 && proactor_fall_asleep(proactor);
 		if (!is_asleep)
 			timeout_ns = 0;
@@ -265,22 +287,26 @@ static void proactor_wait(struct pro_proactor *proactor, uint64_t deadline_ns)
 	pro__counter_add(&proactor->system_calls, calls);
 }
 
+void pro__proactor_begin_turn(struct pro_proactor *proactor)
+{
+	proactor_drain_inbox(proactor);
+	proactor_run_shutdown(proactor);
+	proactor_run_timers(proactor);
+}
+
 /* One turn: what other threads asked for, what is due, what the port has; then the callbacks. */
 static int proactor_turn(struct pro_proactor *proactor, uint64_t deadline_ns, bool heeds_end)
 {
 	int count = 0;
 	int round;
 
-	proactor_drain_inbox(proactor);
-	proactor_run_shutdown(proactor);
-	if (proactor_is_drained(proactor))
+	pro__proactor_begin_turn(proactor);
+	if (pro__proactor_is_drained(proactor))
 		return 0;
-	proactor_run_timers(proactor);
-	proactor_wait(proactor, deadline_ns);
-	proactor_drain_inbox(proactor);
-	proactor_run_timers(proactor);
+	pro__proactor_wait(proactor, deadline_ns, !proactor->events_head);
+	pro__proactor_begin_turn(proactor);
 	for (round = 0; round < PROACTOR_DISPATCH_ROUNDS && proactor->events_head; round++) {
-		if (proactor_must_stop(proactor, heeds_end))
+		if (pro__proactor_must_stop(proactor, heeds_end))
 			break;
 		count += proactor_dispatch_round(proactor, heeds_end);
 	}
@@ -308,11 +334,13 @@ static int proactor_enter(struct pro_proactor *proactor, const struct pro_proact
 	return 0;
 }
 
-/* Before a foreign loop polls our descriptor: whatever is left to do must make it readable. */
-static void proactor_arm_foreign_loop(struct pro_proactor *proactor)
+void pro__proactor_arm_foreign_loop(struct pro_proactor *proactor)
 {
-	bool has_work = proactor->events_head || !proactor_fall_asleep(proactor);
+	bool has_work;
 
+	if (!atomic_load_explicit(&proactor->has_foreign_loop, memory_order_relaxed))
+		return;
+	has_work = proactor->events_head || !proactor_fall_asleep(proactor);
 	if (has_work)
 		proactor->port_vtbl->wake(proactor->port);
 	else if (proactor->port_vtbl->arm_handle)
@@ -321,8 +349,7 @@ static void proactor_arm_foreign_loop(struct pro_proactor *proactor)
 
 static void proactor_leave(struct pro_proactor *proactor, const struct pro_proactor *previous)
 {
-	if (atomic_load_explicit(&proactor->has_foreign_loop, memory_order_relaxed))
-		proactor_arm_foreign_loop(proactor);
+	pro__proactor_arm_foreign_loop(proactor);
 	current_loop = previous;
 	atomic_store(&proactor->is_running, false);
 }
@@ -339,7 +366,7 @@ static uint64_t deadline_after(struct pro_proactor *proactor, int64_t timeout_ms
 	return now_ns + (uint64_t)timeout_ms * 1000000;
 }
 
-static bool proactor_is_past(struct pro_proactor *proactor, uint64_t deadline_ns)
+bool pro__proactor_is_past(struct pro_proactor *proactor, uint64_t deadline_ns)
 {
 	return deadline_ns != UINT64_MAX && pro_proactor_now_ns(proactor) >= deadline_ns;
 }
@@ -352,13 +379,17 @@ static int proactor_run(struct pro_proactor *proactor, int64_t limit_ms, bool he
 
 	if (!proactor || limit_ms < PRO_NO_TIMEOUT)
 		return PRO_EINVAL;
+	if (proactor->crew) {
+		error = pro__crew_run(proactor, deadline_after(proactor, limit_ms), heeds_end, false);
+		return error < 0 ? error : 0;
+	}
 	error = proactor_enter(proactor, &previous);
 	if (error)
 		return error;
 	deadline_ns = deadline_after(proactor, limit_ms);
-	while (!proactor_must_stop(proactor, heeds_end) && !proactor_is_drained(proactor)) {
+	while (!pro__proactor_must_stop(proactor, heeds_end) && !pro__proactor_is_drained(proactor)) {
 		proactor_turn(proactor, deadline_ns, heeds_end);
-		if (proactor_is_past(proactor, deadline_ns))
+		if (pro__proactor_is_past(proactor, deadline_ns))
 			break;
 	}
 	proactor_leave(proactor, previous);
@@ -383,14 +414,16 @@ int pro_proactor_handle_events(struct pro_proactor *proactor, int64_t timeout_ms
 
 	if (!proactor || timeout_ms < PRO_NO_TIMEOUT)
 		return PRO_EINVAL;
+	if (proactor->crew)
+		return pro__crew_run(proactor, deadline_after(proactor, timeout_ms), false, true);
 	count = proactor_enter(proactor, &previous);
 	if (count)
 		return count;
 	deadline_ns = deadline_after(proactor, timeout_ms);
 	do {
 		count = proactor_turn(proactor, deadline_ns, false);
-	} while (count == 0 && !proactor_is_past(proactor, deadline_ns) &&
-			 !proactor_is_drained(proactor) &&
+	} while (count == 0 && !pro__proactor_is_past(proactor, deadline_ns) &&
+			 !pro__proactor_is_drained(proactor) &&
 			 !atomic_load_explicit(&proactor->is_ended, memory_order_relaxed));
 	proactor_leave(proactor, previous);
 	return count;
@@ -426,6 +459,11 @@ pro_handle pro_proactor_get_handle(struct pro_proactor *proactor)
 	return proactor->port_vtbl->get_handle(proactor->port);
 }
 
+static bool proactor_is_running(struct pro_proactor *proactor)
+{
+	return proactor->crew ? pro__crew_is_running(proactor) : atomic_load(&proactor->is_running);
+}
+
 int pro_proactor_destroy(struct pro_proactor *proactor)
 {
 	bool is_forked;
@@ -435,7 +473,7 @@ int pro_proactor_destroy(struct pro_proactor *proactor)
 		return 0;
 	is_forked = proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port);
 	if (!is_forked) {
-		if (atomic_load(&proactor->is_running))
+		if (proactor_is_running(proactor))
 			return PRO_EBUSY;
 		pro_proactor_shutdown(proactor);
 		error = proactor_run(proactor, PRO_NO_TIMEOUT, false);

@@ -12,20 +12,26 @@ struct pro_sim;
 
 /* Fill with pro_proactor_options_init, then change what you want. */
 struct pro_proactor_options {
-	size_t size;      /* sizeof(struct pro_proactor_options), for later versions */
-	const char *port; /* "io_uring", "epoll"; NULL: PROACTOR_PORT of the environment, else the best
-						 that works. A named port never falls back. */
-	unsigned concurrency; /* callbacks that may run at once; 1 by default, and the only value of
-							 this version */
-	unsigned entries; /* submission queue of a ring; 256 by default, a power of two up to 32768 */
-	unsigned worker_threads; /* most threads for work that the system can do only by blocking (files
-								on epoll, host names); 4 by default */
-	size_t lent_block_size;  /* bytes of a block that a read without a block borrows; 16384 by
-								default */
-	unsigned lent_blocks; /* how many of them there are; 256 by default, a power of two up to 32768
-						   */
-	const struct pro_allocator
-			*allocator;   /* NULL: malloc. Borrowed until the proactor is destroyed */
+	/* sizeof(struct pro_proactor_options), for later versions. */
+	size_t size;
+	/* "io_uring", "epoll"; NULL: PROACTOR_PORT of the environment, else the best that works. A
+	 * named port never falls back. */
+	const char *port;
+	/* Callbacks that may run at once: 1 by default, 0: one for each processor. */
+	unsigned concurrency;
+	/* Several threads run the loop: false by default, implied by a concurrency other than 1. */
+	bool is_shared;
+	/* Submission queue of a ring: 256 by default, a power of two up to 32768. */
+	unsigned entries;
+	/* Most threads for work that the system can do only by blocking (files on epoll, host names): 4
+	 * by default. */
+	unsigned worker_threads;
+	/* Bytes of a block that a read without a block borrows: 16384 by default. */
+	size_t lent_block_size;
+	/* How many of them there are: 256 by default, a power of two up to 32768. */
+	unsigned lent_blocks;
+	/* NULL: malloc. Borrowed until the proactor is destroyed. */
+	const struct pro_allocator *allocator;
 	pro_log_function log; /* NULL: silent */
 	void *log_context;
 	struct pro_sim *sim; /* the simulated world to live in, see sim.h, whatever `port` says; NULL:
@@ -107,6 +113,12 @@ PRO_API bool pro_proactor_event_loop_done(const struct pro_proactor *proactor);
  * callbacks. Returns how many callbacks ran, 0 when the time was over, or a negative error as
  * run_event_loop. ACE: handle_events. Since 0.1. */
 PRO_API int pro_proactor_handle_events(struct pro_proactor *proactor, int64_t timeout_ms);
+
+/* A callback that is going to block says so: then a spare thread of the loop takes its place until
+ * the end. Nothing where one thread runs the loop. [callback] NT does this by itself when a thread
+ * blocks. Since 0.1. */
+PRO_API void pro_proactor_begin_blocking(struct pro_proactor *proactor);
+PRO_API void pro_proactor_end_blocking(struct pro_proactor *proactor);
 
 /* Closes every handler, from the loop; when the last handle_close has run the loop returns.
  * Idempotent; starts are refused from then on with PRO_ECLOSED. [any thread] Since 0.1. */

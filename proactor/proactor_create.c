@@ -1,5 +1,6 @@
 /* Making and freeing a proactor: options, the choice of its port, its report and its statistics. */
-#include "proactor_private.h"
+#include "crew.h"
+#include "ports/thread.h"
 
 #include "lent_pool.h"
 #include "worker_pool.h"
@@ -12,6 +13,7 @@
 #define ENTRIES_MAX         32768u
 #define LENT_BLOCKS_MAX     32768u
 #define LENT_BLOCK_SIZE_MAX (16u * 1024 * 1024)
+#define CONCURRENCY_MAX     1024u
 #define WORKER_THREADS_MAX  1024u
 
 void pro_proactor_options_init(struct pro_proactor_options *options)
@@ -38,8 +40,8 @@ static const char *options_fault(const struct pro_proactor_options *options)
 	if (options->size != sizeof(*options))
 		return "options.size is not sizeof(struct pro_proactor_options): call "
 			   "pro_proactor_options_init";
-	if (options->concurrency != 1)
-		return "options.concurrency must be 1 in this version";
+	if (options->concurrency > CONCURRENCY_MAX)
+		return "options.concurrency must be 0 to 1024";
 	if (!is_power_of_two(options->entries, ENTRIES_MAX))
 		return "options.entries must be a power of two up to 32768";
 	if (!is_power_of_two(options->lent_blocks, LENT_BLOCKS_MAX))
@@ -167,6 +169,10 @@ static struct pro_proactor *proactor_allocate(const struct pro_proactor_options 
 	memset(proactor, 0, sizeof(*proactor));
 	proactor->allocator = *allocator;
 	proactor->options = *options;
+	if (options->concurrency != 1)
+		proactor->options.is_shared = true;
+	if (options->concurrency == 0)
+		proactor->options.concurrency = pro__processor_count();
 	proactor->events_tail = &proactor->events_head;
 	pro__list_init(&proactor->owners);
 	return proactor;
@@ -181,6 +187,7 @@ void pro__proactor_free(struct pro_proactor *proactor)
 	if (proactor->port)
 		proactor->port_vtbl->destroy(proactor->port);
 	pro__lent_pool_destroy(proactor->lent_pool);
+	pro__crew_destroy(proactor);
 	allocator.deallocate(allocator.context, proactor);
 }
 
@@ -194,6 +201,8 @@ static int proactor_create_parts(struct pro_proactor *proactor)
 			pro__lent_pool_create(proactor, options->lent_block_size, options->lent_blocks);
 	if (proactor->lent_pool)
 		error = pro__worker_pool_create(proactor, options->worker_threads, &proactor->worker_pool);
+	if (!error && options->is_shared)
+		error = pro__crew_create(proactor);
 	if (error) {
 		append(report->reason, sizeof(report->reason), "out of memory");
 		return error;

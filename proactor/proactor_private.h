@@ -16,6 +16,7 @@ struct pro_proactor {
 	struct pro_proactor_report report;
 	struct pro_lent_pool *lent_pool;
 	struct pro_worker_pool *worker_pool;
+	struct pro__crew *crew; /* NULL: one thread runs the loop */
 
 	/* The loop's thread. */
 	struct pro_event *events_head;
@@ -58,6 +59,9 @@ static inline void pro__counter_raise(pro__counter *counter, uint64_t value)
 
 /* Frees a proactor in which nothing is left (proactor_create.c). */
 void pro__proactor_free(struct pro_proactor *proactor);
+
+/* The end of a callback that the crew did not dispatch (crew.c). [loop thread] */
+void pro__owner_end_callback_now(struct pro_owner *owner);
 
 /* Puts the owner into the proactor's list, so that a shutdown finds it. [loop thread] */
 void pro__owner_register(struct pro_owner *owner);

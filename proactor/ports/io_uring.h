@@ -57,6 +57,7 @@ enum pro__ring_feature {
 
 struct pro__ring {
 	struct io_uring uring;
+	struct pro_proactor *proactor; /* whose other threads go on while this one is in the kernel */
 	enum pro__ring_rung rung;
 	unsigned entries;  /* of the submission queue */
 	unsigned features; /* enum pro__ring_feature */

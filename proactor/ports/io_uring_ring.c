@@ -285,12 +285,16 @@ static int ring_enter(struct pro__ring *ring, unsigned submit, int64_t timeout_n
 			.ts = timeout_ns > 0 ? (uint64_t)(uintptr_t)&timeout : 0,
 	};
 	unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+	int result;
 
 	if (ring->features & PRO__RING_NO_IOWAIT)
 		flags |= ENTER_NO_IOWAIT;
 	ring->calls++;
-	return io_uring_enter2((unsigned)ring->uring.ring_fd, submit, timeout_ns ? 1 : 0, flags,
+	pro__wait_begin(ring->proactor, timeout_ns != 0);
+	result = io_uring_enter2((unsigned)ring->uring.ring_fd, submit, timeout_ns ? 1 : 0, flags,
 			(sigset_t *)(void *)&argument, sizeof(argument));
+	pro__wait_end(ring->proactor);
+	return result;
 }
 
 void pro__ring_enter(struct pro__ring *ring, int64_t timeout_ns)

@@ -52,6 +52,9 @@ int pro__thread_create(
 		struct pro__thread *thread, const char *name, void (*run)(void *argument), void *argument);
 void pro__thread_join(struct pro__thread *thread);
 
+/* How many processors this process may use; at least 1. */
+unsigned pro__processor_count(void);
+
 /* Differs for any two threads that live at the same time; never 0. */
 uintptr_t pro__thread_self(void);
 

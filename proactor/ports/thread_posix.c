@@ -1,6 +1,8 @@
 /* Threads by pthreads. */
 #include "thread.h"
 
+#include <sched.h>
+
 #include <assert.h>
 #include <signal.h>
 #include <stdio.h>
@@ -93,4 +95,13 @@ uintptr_t pro__thread_self(void)
 	static _Thread_local char own;
 
 	return (uintptr_t)&own;
+}
+
+unsigned pro__processor_count(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 1;
+	return CPU_COUNT(&set) > 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
