@@ -166,9 +166,12 @@ static int wait_by_nanoseconds(
 static unsigned wait_for_events(
 		const struct epoll_port *port, struct epoll_event *events, int64_t timeout_ns)
 {
-	int count = port->has_pwait2 ? wait_by_nanoseconds(port, events, timeout_ns)
-								 : wait_by_milliseconds(port, events, timeout_ns);
+	int count;
 
+	pro__wait_begin(port->proactor, timeout_ns != 0);
+	count = port->has_pwait2 ? wait_by_nanoseconds(port, events, timeout_ns)
+							 : wait_by_milliseconds(port, events, timeout_ns);
+	pro__wait_end(port->proactor);
 	return count < 0 ? 0 : (unsigned)count;
 }
 
