@@ -10,6 +10,7 @@
 #define PROACTOR_HANDLER_H
 
 #include <proactor/operation.h>
+#include <proactor/proactor.h>
 
 PRO_BEGIN_DECLS
 
