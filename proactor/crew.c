@@ -468,6 +468,7 @@ void pro__owner_end_callback_now(struct pro_owner *owner)
 {
 	if (owner->runner == &runner_outside) {
 		owner->runner = NULL;
+		owner->runs = 0;
 		owner_return_deferred(owner);
 	}
 }
