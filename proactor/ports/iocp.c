@@ -202,22 +202,23 @@ static DWORD wait_ms(struct iocp_port *port, int64_t timeout_ns, BOOL *is_alerta
 	return ms < INFINITE ? (DWORD)ms : INFINITE - 1;
 }
 
-static void take_packets(struct iocp_port *port, ULONG count)
+static void take_packets(struct iocp_port *port, const OVERLAPPED_ENTRY *packets, ULONG count)
 {
 	for (ULONG i = 0; i < count; i++) {
-		const OVERLAPPED_ENTRY *packet = &port->packets[i];
 		const struct iocp_source *source =
-				(const struct iocp_source *)(void *)packet->lpCompletionKey;
+				(const struct iocp_source *)(void *)packets[i].lpCompletionKey;
 
-		source->take(port, packet);
+		source->take(port, &packets[i]);
 	}
 }
 
 static void iocp_wait(struct pro_port *base, int64_t timeout_ns, uint64_t *system_calls)
 {
 	struct iocp_port *port = port_from(base);
+	OVERLAPPED_ENTRY packets[IOCP_BATCH];
 	BOOL is_alertable;
 	ULONG count = 0;
+	BOOL has_packets;
 
 	port->has_completed = false;
 	pro__iocp_run_jobs(port);
@@ -230,11 +231,14 @@ static void iocp_wait(struct pro_port *base, int64_t timeout_ns, uint64_t *syste
 	}
 	DWORD timeout_ms = wait_ms(port, timeout_ns, &is_alertable);
 	port->calls++;
+	pro__wait_begin(port->proactor, timeout_ms != 0);
+	has_packets = port->win32.GetQueuedCompletionStatusEx(
+			port->handle, packets, IOCP_BATCH, &count, timeout_ms, is_alertable);
+	pro__wait_end(port->proactor);
 	/* False: the time is over, the fine timer's routine ran, or the port is closed; nothing was
 	 * taken then. */
-	if (port->win32.GetQueuedCompletionStatusEx(
-				port->handle, port->packets, IOCP_BATCH, &count, timeout_ms, is_alertable))
-		take_packets(port, count);
+	if (has_packets)
+		take_packets(port, packets, count);
 	pro__iocp_run_jobs(port);
 	*system_calls += port->calls;
 	port->calls = 0;

@@ -122,8 +122,6 @@ struct iocp_port {
 	SRWLOCK pipes_lock;
 	struct iocp_pipe_server *pipes;
 	struct pro_list_node pipe_accepts; /* flights, each with a packet to come */
-
-	OVERLAPPED_ENTRY packets[IOCP_BATCH];
 };
 
 /* What the port does for an opcode. */

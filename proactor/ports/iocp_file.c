@@ -37,6 +37,12 @@ static void read_file_start(struct iocp_port *port, struct pro_operation *operat
 	pro__iocp_began(port, operation, handle, is_done ? 0 : GetLastError(), bytes);
 }
 
+/* What the handle was not opened for. */
+static DWORD error_of_file(DWORD error)
+{
+	return error == ERROR_ACCESS_DENIED ? ERROR_INVALID_HANDLE : error;
+}
+
 static void read_file_finish(
 		struct iocp_port *port, struct pro_operation *operation, DWORD error, DWORD bytes)
 {
@@ -45,7 +51,7 @@ static void read_file_finish(
 	if (is_at_end && operation->request.io.buffers[0].length > 0)
 		pro__iocp_complete_error(port, operation, PRO_EOF);
 	else
-		pro__iocp_complete(port, operation, error, bytes);
+		pro__iocp_complete(port, operation, error_of_file(error), bytes);
 }
 
 const struct iocp_class pro__iocp_read_file_class = {
@@ -68,8 +74,14 @@ static void write_file_start(struct iocp_port *port, struct pro_operation *opera
 	pro__iocp_began(port, operation, handle, is_done ? 0 : GetLastError(), bytes);
 }
 
+static void write_file_finish(
+		struct iocp_port *port, struct pro_operation *operation, DWORD error, DWORD bytes)
+{
+	pro__iocp_complete(port, operation, error_of_file(error), bytes);
+}
+
 const struct iocp_class pro__iocp_write_file_class = {
 		.has_handle = true,
 		.start = write_file_start,
-		.finish = pro__iocp_complete_plainly,
+		.finish = write_file_finish,
 };

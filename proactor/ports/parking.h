@@ -6,11 +6,18 @@
 
 #include <stdint.h>
 
+#if defined(_WIN32)
+struct pro__parking {
+	void *port;
+	void *timer;
+};
+#else
 struct pro__parking {
 	int poll_fd;
 	int wake_fd;
 	int alarm_fd;
 };
+#endif
 
 /* 0 or an enum pro_error. */
 int pro__parking_init(struct pro__parking *parking);

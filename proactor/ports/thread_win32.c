@@ -92,3 +92,10 @@ uintptr_t pro__thread_self(void)
 {
 	return (uintptr_t)GetCurrentThreadId();
 }
+
+unsigned pro__processor_count(void)
+{
+	DWORD count = GetActiveProcessorCount(ALL_PROCESSOR_GROUPS);
+
+	return count > 0 ? count : 1;
+}
