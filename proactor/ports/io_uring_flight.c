@@ -835,11 +835,9 @@ void pro__flight_begin(struct pro__ring_port *port, struct pro_operation *operat
 static bool flight_is_over(
 		const struct pro_operation *operation, const struct pro__flight *flight, int result)
 {
-	if (result == -ECANCELED)
-		return true;
 	if (!flight->is_cancelled || (flight->step == STEP_TRANSFER && result >= 0))
 		return false;
-	return flight->is_closed ||
+	return result == -ECANCELED || flight->is_closed ||
 		   (operation->opcode != PRO_OP_READ_STREAM && operation->opcode != PRO_OP_CONNECT);
 }
 
@@ -879,6 +877,9 @@ void pro__flight_continue(
 	flight_unpark(flight);
 	if (flight_is_over(operation, flight, result))
 		pro__flight_end_cancelled(port, operation);
+	else if (result == -ECANCELED)
+		/* Nobody asked: the thread that submitted it has ended. Nothing was moved. */
+		flight_send(port, operation, (enum flight_step)flight->step);
 	else if (result < 0)
 		flight_step_failed(port, operation, -result);
 	else if (flight->step == STEP_TRANSFER)
