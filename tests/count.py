@@ -13,14 +13,14 @@ import xml.etree.ElementTree
 
 CHECK_COUNTS = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)$", re.MULTILINE)
 SCRIPT_COUNTS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.MULTILINE)
-SKIP = re.compile(r"^skip\b:? ?(.*)$", re.MULTILINE)
+SKIP = re.compile(r"^(?:skip\b:? ?(.*)|(\w+: left out, .*))$", re.MULTILINE)
 FAILURE = re.compile(r"^(?:FAIL (.*)|\S+:\d+:([FES]:.*))$", re.MULTILINE)
 
 
 def count(case):
     """(passed, failed, skipped, [reason of each skip]) of one testcase element."""
     output = case.findtext("system-out") or ""
-    skips = SKIP.findall(output)
+    skips = [first or second for first, second in SKIP.findall(output)]
     if case.get("status") == "notrun":
         element = case.find("skipped")
         message = element.get("message") if element is not None else ""
