@@ -142,15 +142,21 @@ static Suite *make_suite(int argc, char **argv)
 	return suite;
 }
 
-static void print_port(void)
+static int print_port(void)
 {
-	struct world world;
+	struct pro_proactor_report report = {.size = sizeof(report)};
+	struct pro_proactor *proactor;
+	char why[256];
+	int error = pro_proactor_create(&proactor, NULL, why, sizeof(why));
 
-	world_init(&world, "conformance");
-	world_open(&world);
-	printf("conformance on the port %s\n", world_port(&world));
+	if (error) {
+		fprintf(stderr, "no proactor: %s: %s\n", pro_error_name(error), why);
+		return error;
+	}
+	pro_proactor_report(proactor, &report);
+	printf("conformance on the port %s: %s\n", report.port, report.reason);
 	fflush(stdout);
-	world_fini(&world);
+	return pro_proactor_destroy(proactor);
 }
 
 int main(int argc, char **argv)
@@ -169,8 +175,9 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	trace_fini(&table);
+	if (print_port())
+		return EXIT_FAILURE;
 	runner = srunner_create(make_suite(argc, argv));
-	print_port();
 	srunner_run_all(runner, CK_ENV);
 	failures = srunner_ntests_failed(runner);
 	srunner_free(runner);

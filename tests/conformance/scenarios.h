@@ -101,6 +101,7 @@
 	X(8, peer_sees_the_end_within_100_ms_of_a_close, NEEDS_NOTHING)                                \
 	X(8, peer_of_a_pair_sees_the_end_within_100_ms, NEEDS_NOTHING)                                 \
 	X(9, no_completion_of_an_old_handle_reaches_its_number_again, NEEDS_NOTHING)                   \
+	X(9, stale_operations_do_not_reach_a_reused_number, NEEDS_NOTHING)                             \
 	X(10, handler_is_freed_after_its_last_completion, NEEDS_NOTHING)                               \
 	X(10, close_twice_gives_one_handle_close, NEEDS_NOTHING)                                       \
 	X(10, close_of_an_unused_handler_gives_handle_close, NEEDS_NOTHING)                            \
@@ -152,6 +153,7 @@
 	X(17, raw_shutdown_ends_the_peers_stream, NEEDS_NOTHING)                                       \
 	X(18, reset_is_an_error_to_reads_and_writes, NEEDS_NOTHING)                                    \
 	X(18, reset_never_looks_like_a_finished_upload, NEEDS_NOTHING)                                 \
+	X(19, writing_to_the_dead_raises_no_sigpipe, NEEDS_SYSTEM)                                     \
 	X(21, used_up_lent_blocks_are_back_pressure, NEEDS_NOTHING)                                    \
 	X(21, lent_blocks_may_be_released_by_another_thread, NEEDS_NOTHING)                            \
 	X(21, reads_that_wait_for_a_block_can_be_cancelled, NEEDS_NOTHING)                             \
@@ -176,12 +178,74 @@
 	X(24, all_timers_of_a_handler_can_be_cancelled_at_once, NEEDS_NOTHING)                         \
 	X(24, a_million_timers_are_normal, NEEDS_NOTHING)                                              \
 	X(25, firehose_does_not_starve_100_peers, NEEDS_NOTHING)                                       \
+	X(26, files_reach_beyond_4_gib, NEEDS_NOTHING)                                                 \
+	X(26, end_of_a_file_is_the_same_everywhere, NEEDS_NOTHING)                                     \
+	X(26, vectored_file_transfers_and_many_at_once, NEEDS_NOTHING)                                 \
+	X(26, write_beyond_the_limit_of_file_sizes_is_an_error_with_its_count, NEEDS_SYSTEM)           \
+	X(26, full_disk_is_an_error_with_its_count, NEEDS_SYSTEM | NEEDS_ROOT)                         \
+	X(26, files_open_as_their_flags_say, NEEDS_NOTHING)                                            \
+	X(26, file_transfers_end_before_the_close, NEEDS_NOTHING)                                      \
+	X(27, transmit_file_sends_any_parts, NEEDS_NOTHING)                                            \
+	X(27, transmit_file_without_blocks_sends_the_file, NEEDS_NOTHING)                              \
+	X(27, transmit_file_beyond_the_end_is_an_error, NEEDS_NOTHING)                                 \
+	X(27, transmit_file_beyond_2_gib, NEEDS_SYSTEM)                                                \
+	X(27, transmit_file_that_shrinks_is_an_error, NEEDS_SYSTEM)                                    \
+	X(27, transmit_file_to_a_dying_peer_is_an_error, NEEDS_NOTHING)                                \
+	X(27, transmit_file_to_a_stalled_peer_times_out, NEEDS_NOTHING)                                \
+	X(27, transmit_file_can_be_cancelled, NEEDS_NOTHING)                                           \
+	X(27, transmit_file_in_flight_is_cancelled_by_a_close, NEEDS_NOTHING)                          \
+	X(27, one_file_is_transmitted_to_many_peers, NEEDS_NOTHING)                                    \
+	X(28, a_forked_child_may_have_a_proactor_of_its_own, NEEDS_SYSTEM)                             \
+	X(29, no_operation_runs_with_credentials_from_before_a_setuid, NEEDS_SYSTEM | NEEDS_ROOT)      \
+	X(30, forbidden_ring_leads_to_epoll_or_fails_with_the_reason, NEEDS_SYSTEM)                    \
+	X(30, report_names_the_port_and_its_limits, NEEDS_NOTHING)                                     \
+	X(31, any_failing_allocation_is_a_clean_error, NEEDS_NOTHING)                                  \
+	X(31, echo_allocates_once_per_connection_and_never_per_message, NEEDS_NOTHING)                 \
+	X(31, echo_with_borrowed_blocks_allocates_once_per_connection, NEEDS_NOTHING)                  \
+	X(32, write_queue_refuses_above_its_limit, NEEDS_NOTHING)                                      \
+	X(32, write_queue_is_bounded_by_default, NEEDS_NOTHING)                                        \
+	X(33, every_error_has_one_number_name_and_text, NEEDS_NOTHING)                                 \
+	X(34, impossible_options_are_refused_with_a_reason, NEEDS_NOTHING)                             \
+	X(34, missing_slots_are_refused_when_operations_are_opened, NEEDS_NOTHING)                     \
+	X(34, null_and_empty_arguments_are_refused, NEEDS_NOTHING)                                     \
+	X(34, operations_that_were_not_opened_are_refused, NEEDS_NOTHING)                              \
+	X(34, stale_handles_are_errors_not_somebody_elses, NEEDS_NOTHING)                              \
+	X(34, handles_of_the_wrong_kind_are_errors, NEEDS_NOTHING)                                     \
+	X(34, handles_may_be_closed_twice, NEEDS_NOTHING)                                              \
+	X(34, lengths_beyond_4_gib_are_taken_as_they_are, NEEDS_NOTHING)                               \
+	X(35, every_descriptor_closes_on_exec, NEEDS_SYSTEM)                                           \
+	X(35, counts_return_to_where_they_were, NEEDS_SYSTEM)                                          \
 	X(36, singleton_is_made_once_and_closed, NEEDS_NOTHING)                                        \
+	X(36, two_proactors_are_independent, NEEDS_NOTHING)                                            \
+	X(36, destroying_one_proactor_leaves_the_other_alone, NEEDS_NOTHING)                           \
 	X(0, accept_and_connect_know_their_addresses, NEEDS_NOTHING)                                   \
 	X(0, accept_and_connect_know_their_ipv6_addresses, NEEDS_NOTHING)                              \
 	X(0, unix_sockets_are_streams_too, NEEDS_NOTHING)                                              \
 	X(0, connector_opens_a_handler_for_its_connection, NEEDS_NOTHING)                              \
 	X(0, connector_resolves_names_without_blocking, NEEDS_NOTHING)                                 \
-	X(0, connector_reports_refusals_and_cancels, NEEDS_NOTHING)
+	X(0, connector_reports_refusals_and_cancels, NEEDS_NOTHING)                                    \
+	X(0, datagrams_are_gathered_and_scattered, NEEDS_NOTHING)                                      \
+	X(0, datagrams_of_ipv6_are_gathered_and_scattered, NEEDS_NOTHING)                              \
+	X(0, datagrams_keep_their_boundaries, NEEDS_NOTHING)                                           \
+	X(0, errors_of_earlier_sends_do_not_end_a_receive, NEEDS_NOTHING)                              \
+	X(0, datagrams_that_cannot_be_sent_are_errors, NEEDS_NOTHING)                                  \
+	X(0, pipes_are_streams, NEEDS_SYSTEM)                                                          \
+	X(0, get_handle_polls_readable_when_there_is_work, NEEDS_SYSTEM)                               \
+	X(0, get_handle_polls_readable_for_other_threads, NEEDS_SYSTEM)                                \
+	X(0, s1_echo_at_load_in_full_duplex, NEEDS_NOTHING)                                            \
+	X(0, s2_the_same_over_ipv6, NEEDS_NOTHING)                                                     \
+	X(0, s3_timers_of_four_handlers_and_of_one_come_in_order, NEEDS_NOTHING)                       \
+	X(0, s3_odd_timers_are_cancelled_and_the_rest_fire, NEEDS_NOTHING)                             \
+	X(0, s3_repeating_timer_cancelled_late_expires_twice, NEEDS_NOTHING)                           \
+	X(0, s4_a_file_is_read_while_it_grows, NEEDS_NOTHING)                                          \
+	X(0, s5_a_file_scattered_over_two_connections_is_gathered_again, NEEDS_NOTHING)                \
+	X(0, s6_udp_sessions, NEEDS_NOTHING)                                                           \
+	X(0, s10_connects_from_a_busy_address_fail_and_leak_nothing, NEEDS_NOTHING)                    \
+	X(0, s11_timers_that_schedule_two_more_each, NEEDS_NOTHING)                                    \
+	X(0, s15_two_intervals_side_by_side, NEEDS_NOTHING)                                            \
+	X(0, s17_copy_a_file, NEEDS_NOTHING)                                                           \
+	X(0, s18_read_and_cancel_at_once_then_close, NEEDS_NOTHING)                                    \
+	X(0, s19_transmit_file_and_writes_share_a_socket_in_turn, NEEDS_NOTHING)                       \
+	X(0, s23_a_read_and_a_write_of_one_socket_both_complete, NEEDS_NOTHING)
 
 #endif

@@ -104,7 +104,6 @@ uint64_t os_signal_dispositions(void)
 		if (sigaction(number, NULL, &action))
 			continue;
 		sum = sum * 1000003 + (uint64_t)(uintptr_t)action.sa_handler;
-		sum = sum * 1000003 + (uint64_t)action.sa_flags;
 	}
 	return sum;
 }

@@ -58,9 +58,25 @@ static unsigned visit_handles(void (*visit)(HANDLE handle))
 	return count;
 }
 
+/* "Event", "Thread", "File", as the kernel calls them. */
 static void print_handle(HANDLE handle)
 {
-	fprintf(stderr, "handle %p: file type %lu\n", handle, (unsigned long)GetFileType(handle));
+	typedef LONG(WINAPI * query_object)(HANDLE, int, void *, ULONG, ULONG *);
+	union {
+		struct {
+			USHORT length;
+			USHORT size;
+			WCHAR *text;
+		} name;
+		char bytes[512];
+	} information = {{0}};
+	query_object query =
+			(query_object)(void *)GetProcAddress(GetModuleHandleA("ntdll.dll"), "NtQueryObject");
+
+	query(handle, 2, &information, sizeof(information), NULL);
+	fprintf(stderr, "handle %p: %ls, file type %lu\n", handle,
+			information.name.text ? information.name.text : L"?",
+			(unsigned long)GetFileType(handle));
 }
 
 /* GetProcessHandleCount would be the call, but Wine's tells 0. */

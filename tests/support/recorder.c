@@ -112,14 +112,13 @@ static void recorder_handle_read_stream(
 {
 	struct recorder *recorder = recorder_from_handler(handler);
 	struct event event = EVENT_OF(EVENT_READ_STREAM, result);
-	const struct pro_asynch_read_stream *reader =
-			pro_container_of(result->operation, struct pro_asynch_read_stream, operation);
-	bool is_borrowed = !reader->block && result->block;
+	bool is_borrowed = recorder->is_borrowing;
 
 	event.block = result->block;
 	event.bytes_requested = result->bytes_requested;
 	if (!result->error)
 		ck_assert_uint_ge(result->bytes_transferred, 1);
+	recorder->is_borrowing = false;
 	recorder_note(recorder, &event);
 	if (is_borrowed && !recorder->keeps_blocks)
 		pro_message_block_release(event.block);
@@ -430,8 +429,12 @@ int recorder_end_start(struct recorder *recorder, enum event_kind kind, int resu
 
 int recorder_read(struct recorder *recorder, struct pro_message_block *block, size_t bytes_max)
 {
-	return STARTED(recorder, READ_STREAM,
+	int result = STARTED(recorder, READ_STREAM,
 			pro_asynch_read_stream_read(&recorder->reader, block, bytes_max));
+
+	if (result == 0)
+		recorder->is_borrowing = !block;
+	return result;
 }
 
 int recorder_write(struct recorder *recorder, struct pro_message_block *block)

@@ -55,6 +55,7 @@ struct recorder {
 	void *context;
 	uint64_t number;
 	bool keeps_blocks; /* borrowed and posted blocks are the test's, else released here */
+	bool is_borrowing; /* recorder_read without a block is in flight */
 	bool is_traced;
 	bool is_shared; /* other threads may be inside a start that a close refuses */
 

@@ -201,15 +201,21 @@ static bool world_is_quiet(const struct world *world)
 	return true;
 }
 
+/* Accepted and connected sockets that the test did not take. */
+static void world_close_handles(struct world *world)
+{
+	for (struct recorder *recorder = world->recorders; recorder; recorder = recorder->next)
+		while (recorder->handles_count > 0)
+			pro_proactor_close_handle(pro_handler_proactor(&recorder->service.handler),
+					recorder_take_handle(recorder));
+}
+
 void world_close_recorders(struct world *world)
 {
-	for (struct recorder *recorder = world->recorders; recorder; recorder = recorder->next) {
-		while (recorder->handles_count > 0)
-			pro_proactor_close_handle(
-					recorder->service.handler.owner.proactor, recorder_take_handle(recorder));
+	world_close_handles(world);
+	for (struct recorder *recorder = world->recorders; recorder; recorder = recorder->next)
 		if (!recorder->is_closed)
 			recorder_close(recorder);
-	}
 	pro_proactor_reset_event_loop(world->proactor);
 	RUN_UNTIL(world, world_is_quiet(world));
 	world_run_ready(world);
@@ -275,8 +281,12 @@ void world_fini(struct world *world)
 	if (world->proactor) {
 		struct pro_proactor_statistics statistics;
 
+		/* The test's part may be over, and its context gone. */
+		for (struct recorder *recorder = world->recorders; recorder; recorder = recorder->next)
+			recorder->on_event = NULL;
 		if (!world_is_quiet(world))
 			world_close_recorders(world);
+		world_close_handles(world);
 		statistics = world_statistics(world);
 		ck_assert_uint_eq(statistics.in_flight, 0);
 		ck_assert_uint_eq(statistics.started, statistics.completed);

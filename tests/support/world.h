@@ -101,7 +101,7 @@ unsigned world_number(unsigned usual, unsigned in_long_runs);
 uint64_t world_limit_ms(uint64_t limit_ms);
 
 /* Runs the loop until the condition holds; fails the test, naming it, when that takes too long. */
-#define RUN_LIMIT_MS 20000
+#define RUN_LIMIT_MS 15000
 #define RUN_UNTIL(world, condition)                                                                \
 	for (uint64_t run_end_ = world_limit_end(RUN_LIMIT_MS); !(condition);                          \
 			world_step((world), run_end_, #condition, __FILE__, __LINE__))                         \
