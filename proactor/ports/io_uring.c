@@ -162,13 +162,10 @@ static int ring_port_create(struct pro_proactor *proactor,
 /* ---- the thread ---- */
 
 /* The kernel's number of this thread, asked for once. */
+/* Asked each time: what a thread-local variable remembers is wrong in a forked child. */
 static pid_t this_thread(void)
 {
-	static _Thread_local pid_t thread;
-
-	if (!thread)
-		thread = (pid_t)syscall(SYS_gettid);
-	return thread;
+	return (pid_t)syscall(SYS_gettid);
 }
 
 static bool thread_is_alive(pid_t thread)
