@@ -39,12 +39,12 @@ int pro_asynch_connect_connect(struct pro_asynch_connect *connector, const struc
 		const struct pro_addr *local)
 {
 	struct pro_operation *operation = &connector->operation;
-	int error = pro__operation_check(operation);
+	int error = pro__operation_claim(operation);
 
 	if (error)
 		return error;
 	if (!remote || pro_addr_family(remote) == PRO_FAMILY_NONE)
-		return PRO_EINVAL;
+		return pro__operation_give_back(operation, PRO_EINVAL);
 	connector->remote = *remote;
 	if (local)
 		connector->local = *local;

@@ -48,7 +48,7 @@ int pro_asynch_read_dgram_recv(
 		struct pro_asynch_read_dgram *reader, struct pro_message_block *chain)
 {
 	struct pro_operation *operation = &reader->operation;
-	int error = pro__operation_check(operation);
+	int error = pro__operation_claim(operation);
 	size_t total;
 	unsigned count;
 
@@ -57,7 +57,7 @@ int pro_asynch_read_dgram_recv(
 	count = pro__asynch_gather_space(
 			chain, true, SIZE_MAX, reader->buffers, PRO_READ_BUFFERS, &total);
 	if (count == 0)
-		return PRO_EINVAL;
+		return pro__operation_give_back(operation, PRO_EINVAL);
 	reader->block = chain;
 	reader->remote = (struct pro_addr){.length = 0};
 	operation->request.io.buffers = reader->buffers;

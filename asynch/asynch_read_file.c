@@ -70,14 +70,14 @@ static int read_file_start(struct pro_asynch_read_file *reader, struct pro_messa
 		size_t bytes_max, uint64_t offset, bool is_vector)
 {
 	struct pro_operation *operation = &reader->operation;
-	int error = pro__operation_check(operation);
+	int error = pro__operation_claim(operation);
 	size_t total;
 
 	if (error)
 		return error;
 	reader->bytes_wanted = chain_space(block, is_vector, bytes_max ? bytes_max : SIZE_MAX);
 	if (reader->bytes_wanted == 0 || offset > INT64_MAX - reader->bytes_wanted)
-		return PRO_EINVAL;
+		return pro__operation_give_back(operation, PRO_EINVAL);
 	reader->block = block;
 	reader->is_vector = is_vector;
 	operation->request.io.buffers = reader->buffers;

@@ -59,7 +59,7 @@ static int read_stream_start(struct pro_asynch_read_stream *reader, struct pro_m
 	struct pro_operation *operation = &reader->operation;
 	size_t total = bytes;
 	unsigned count = 0;
-	int error = pro__operation_check(operation);
+	int error = pro__operation_claim(operation);
 
 	if (error)
 		return error;
@@ -67,7 +67,7 @@ static int read_stream_start(struct pro_asynch_read_stream *reader, struct pro_m
 		count = pro__asynch_gather_space(block, is_vector, bytes ? bytes : SIZE_MAX,
 				reader->buffers, PRO_READ_BUFFERS, &total);
 		if (count == 0)
-			return PRO_EINVAL;
+			return pro__operation_give_back(operation, PRO_EINVAL);
 	}
 	operation->request.io.buffers = reader->buffers;
 	operation->request.io.count = count;

@@ -38,12 +38,12 @@ int pro_asynch_resolve_resolve(struct pro_asynch_resolve *resolver, const char *
 {
 	struct pro_operation *operation = &resolver->operation;
 	struct pro_resolve_request *request = &resolver->request;
-	int error = pro__operation_check(operation);
+	int error = pro__operation_claim(operation);
 
 	if (error)
 		return error;
 	if (!text || pro_addr_split(text, request->host, &request->port))
-		return PRO_EINVAL;
+		return pro__operation_give_back(operation, PRO_EINVAL);
 	request->count = 0;
 	operation->request.resolve = request;
 	return pro__operation_start(operation);

@@ -47,7 +47,7 @@ int pro_asynch_timer_open(
 static int timer_start(struct pro_asynch_timer *timer, int64_t delay_ms, int64_t interval_ms)
 {
 	struct pro_operation *operation = &timer->operation;
-	int error = pro__operation_check(operation);
+	int error = pro__operation_claim(operation);
 
 	if (error)
 		return error;

@@ -85,12 +85,13 @@ int pro_asynch_transmit_file_transmit_file(struct pro_asynch_transmit_file *send
 {
 	struct pro_operation *operation = &sender->operation;
 	struct pro_transmit_request *request = &sender->request;
-	int error = pro__operation_check(operation);
+	int error = pro__operation_claim(operation);
 
-	if (!error)
-		error = range_length(operation->owner->proactor, file, offset, bytes, &request->left);
 	if (error)
 		return error;
+	error = range_length(operation->owner->proactor, file, offset, bytes, &request->left);
+	if (error)
+		return pro__operation_give_back(operation, error);
 	sender->file = file;
 	sender->header = header;
 	sender->trailer = trailer;

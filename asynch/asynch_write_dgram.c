@@ -48,12 +48,12 @@ int pro_asynch_write_dgram_send(struct pro_asynch_write_dgram *writer,
 		struct pro_message_block *chain, const struct pro_addr *remote)
 {
 	struct pro_operation *operation = &writer->operation;
-	int error = pro__operation_check(operation);
+	int error = pro__operation_claim(operation);
 
 	if (error)
 		return error;
 	if (!chain || !fits_buffers(chain))
-		return PRO_EINVAL;
+		return pro__operation_give_back(operation, PRO_EINVAL);
 	writer->block = chain;
 	operation->request.io.address = NULL;
 	if (remote) {

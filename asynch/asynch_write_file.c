@@ -55,13 +55,13 @@ static int write_file_start(struct pro_asynch_write_file *writer, struct pro_mes
 		size_t bytes, uint64_t offset, bool is_vector)
 {
 	struct pro_operation *operation = &writer->operation;
-	int error = pro__operation_check(operation);
+	int error = pro__operation_claim(operation);
 	size_t total;
 
 	if (error)
 		return error;
 	if (bytes == 0 || offset > INT64_MAX - bytes)
-		return PRO_EINVAL;
+		return pro__operation_give_back(operation, PRO_EINVAL);
 	writer->bytes_wanted = bytes;
 	writer->block = block;
 	writer->is_vector = is_vector;

@@ -85,12 +85,13 @@ struct pro_event_vtbl {
 void pro__operation_init(struct pro_operation *operation, const struct pro_operation_vtbl *vtbl,
 		enum pro_opcode opcode, struct pro_owner *owner, pro_handle handle);
 
-/* Whether a start may fill in its request now: 0, PRO_EBUSY, PRO_ECLOSED, PRO_EFORKED, PRO_EINVAL
- * (not opened). The caller then fills operation->request and calls pro__operation_start. [any
- * thread] */
-int pro__operation_check(struct pro_operation *operation);
-
-/* Starts the flight that the request describes. 0 or as pro__operation_check. [any thread] */
+/* A start in three steps. Claims the idle object, so that of several threads one may fill in
+ * operation->request: 0, PRO_EBUSY, PRO_ECLOSED, PRO_EFORKED, PRO_EINVAL (not opened). [any thread]
+ */
+int pro__operation_claim(struct pro_operation *operation);
+/* The request turned out to be wrong; returns `error`. */
+int pro__operation_give_back(struct pro_operation *operation, int error);
+/* Starts the flight that the request describes. Always 0. */
 int pro__operation_start(struct pro_operation *operation);
 
 /* The result is built: the object may be started again. [callback] */

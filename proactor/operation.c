@@ -310,13 +310,37 @@ void pro__operation_init(struct pro_operation *operation, const struct pro_opera
 	operation->event.vtbl = &operation_event_vtbl;
 }
 
-int pro__operation_check(struct pro_operation *operation)
+/* On the loop nobody else can come in between; elsewhere the state says whose the object is, and a
+ * hold keeps the owner until the request was processed. */
+int pro__operation_claim(struct pro_operation *operation)
 {
-	if (!operation->owner)
+	struct pro_owner *owner = operation->owner;
+	uint32_t idle = PRO__IDLE;
+	int error;
+
+	if (!owner)
 		return PRO_EINVAL;
-	if (operation_state(operation) != PRO__IDLE)
-		return pro__refuse(operation->owner->proactor, PRO_EBUSY);
-	return pro__owner_check(operation->owner);
+	if (pro__on_loop(owner->proactor)) {
+		if (operation_state(operation) != PRO__IDLE)
+			return pro__refuse(owner->proactor, PRO_EBUSY);
+		return pro__owner_check(owner);
+	}
+	error = pro__owner_enter(owner);
+	if (error)
+		return pro__refuse(owner->proactor, error);
+	if (atomic_compare_exchange_strong(&operation->state, &idle, PRO__QUEUED))
+		return 0;
+	pro__owner_leave(owner);
+	return pro__refuse(owner->proactor, PRO_EBUSY);
+}
+
+int pro__operation_give_back(struct pro_operation *operation, int error)
+{
+	if (!pro__on_loop(operation->owner->proactor)) {
+		atomic_store(&operation->state, PRO__IDLE);
+		pro__owner_leave(operation->owner);
+	}
+	return error;
 }
 
 static void operation_next_flight(struct pro_operation *operation)
@@ -328,24 +352,13 @@ static void operation_next_flight(struct pro_operation *operation)
 
 int pro__operation_start(struct pro_operation *operation)
 {
-	struct pro_owner *owner = operation->owner;
-	uint32_t idle = PRO__IDLE;
-	int error;
+	struct pro_proactor *proactor = operation->owner->proactor;
 
-	if (pro__on_loop(owner->proactor)) {
-		operation_next_flight(operation);
-		operation_launch(operation);
-		return 0;
-	}
-	error = pro__owner_enter(owner);
-	if (error)
-		return pro__refuse(owner->proactor, error);
-	if (!atomic_compare_exchange_strong(&operation->state, &idle, PRO__QUEUED)) {
-		pro__owner_leave(owner);
-		return pro__refuse(owner->proactor, PRO_EBUSY);
-	}
 	operation_next_flight(operation);
-	pro__inbox_request(owner->proactor, &operation->inbox, OPERATION_START);
+	if (pro__on_loop(proactor))
+		operation_launch(operation);
+	else
+		pro__inbox_request(proactor, &operation->inbox, OPERATION_START);
 	return 0;
 }
 
