@@ -464,6 +464,21 @@ static bool proactor_is_running(struct pro_proactor *proactor)
 	return proactor->crew ? pro__crew_is_running(proactor) : atomic_load(&proactor->is_running);
 }
 
+/* 0 when this thread may run the loop to its end; any thread may join a crew. */
+static int proactor_check_thread(struct pro_proactor *proactor)
+{
+	const struct pro_proactor *previous;
+	int error;
+
+	if (proactor->crew)
+		return 0;
+	error = proactor_enter(proactor, &previous);
+	if (!error)
+		proactor_leave(proactor, previous);
+	/* Bound to another thread: no matter if that has left nothing behind. */
+	return error == PRO_ETHREAD && proactor_has_nothing(proactor) ? 0 : error;
+}
+
 int pro_proactor_destroy(struct pro_proactor *proactor)
 {
 	bool is_forked;
@@ -475,10 +490,12 @@ int pro_proactor_destroy(struct pro_proactor *proactor)
 	if (!is_forked) {
 		if (proactor_is_running(proactor))
 			return PRO_EBUSY;
+		error = proactor_check_thread(proactor);
+		if (error)
+			return error;
 		pro_proactor_shutdown(proactor);
 		error = proactor_run(proactor, PRO_NO_TIMEOUT, false);
-		/* Bound to another thread: no matter if that has left nothing behind. */
-		if (error && !(error == PRO_ETHREAD && proactor_has_nothing(proactor)))
+		if (error && error != PRO_ETHREAD)
 			return error;
 	}
 	pro__proactor_free(proactor);
