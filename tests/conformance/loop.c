@@ -285,29 +285,59 @@ void scenario_only_one_thread_runs_a_loop(struct world *world)
 {
 	struct intruder intruder;
 	struct recorder *host;
-	struct crew crew;
 
 	world_open(world);
 	intruder.proactor = world->proactor;
 	host = recorder_create(world, "host");
 	host->context = &intruder;
 	host->on_event = let_intrude;
-	recorder_open_free(host);
 	ASSERT_OK(pro_handler_wakeup(recorder_handler(host)));
 	RUN_UNTIL(world, host->count[EVENT_WAKEUP] == 1);
 	ASSERT_ERROR(intruder.run, PRO_EBUSY);
 	ASSERT_ERROR(intruder.events, PRO_EBUSY);
 	ASSERT_ERROR(intruder.destroy, PRO_EBUSY);
+}
 
-	/* Between two runs it is this thread's still, and something is in flight. */
+static void intrude_between_runs(void *context, unsigned number)
+{
+	struct intruder *intruder = context;
+
+	(void)number;
+	world_enter_loop();
+	intruder->events = pro_proactor_handle_events(intruder->proactor, 0);
+	if (intruder->events == PRO_ETHREAD)
+		intruder->destroy = pro_proactor_destroy(intruder->proactor);
+	world_leave_loop();
+}
+
+/* Between two runs of a thread some ports are bound to it, and say so; then nothing has happened.
+ */
+void scenario_refused_thread_changes_nothing(struct world *world)
+{
+	struct intruder intruder;
+	struct recorder *host;
+	struct crew crew;
+
+	world->is_traced = false;
+	world_open(world);
+	intruder.proactor = world->proactor;
+	host = recorder_create(world, "host");
+	recorder_open_free(host);
 	ASSERT_OK(recorder_timer(host, 60000));
 	world_run_ready(world);
-	crew_start(&crew, 1, intrude, &intruder);
+	crew_start(&crew, 1, intrude_between_runs, &intruder);
 	crew_join(&crew);
-	ASSERT_ERROR(intruder.run, PRO_ETHREAD);
-	ASSERT_ERROR(intruder.events, PRO_ETHREAD);
-	ASSERT_ERROR(intruder.destroy, PRO_ETHREAD);
 	ck_assert_uint_eq(host->count[EVENT_TIME_OUT], 0);
+	if (intruder.events != PRO_ETHREAD) {
+		ASSERT_OK(intruder.events);
+		return;
+	}
+	ASSERT_ERROR(intruder.destroy, PRO_ETHREAD);
+	ASSERT_OK(recorder_cancel(&host->timer.operation));
+	RUN_UNTIL(world, host->count[EVENT_TIME_OUT] == 1);
+	ASSERT_OK(recorder_timer(host, 0));
+	RUN_UNTIL(world, host->count[EVENT_TIME_OUT] == 2);
+	ASSERT_OK(host->last[EVENT_TIME_OUT].error);
 }
 
 /* A set-up as servers have it: reads, accepts, timers, a stalled write, a post. */

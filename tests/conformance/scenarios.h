@@ -126,6 +126,7 @@
 	X(12, run_for_lasts_its_time, NEEDS_NOTHING)                                                   \
 	X(12, handle_events_counts_callbacks_and_keeps_its_time, NEEDS_NOTHING)                        \
 	X(12, only_one_thread_runs_a_loop, NEEDS_NOTHING)                                              \
+	X(12, refused_thread_changes_nothing, NEEDS_NOTHING)                                           \
 	X(12, shutdown_cancels_everything_and_the_loop_returns, NEEDS_NOTHING)                         \
 	X(12, starts_are_refused_after_a_shutdown, NEEDS_NOTHING)                                      \
 	X(12, shutdown_may_come_from_other_threads, NEEDS_NOTHING)                                     \
@@ -195,6 +196,7 @@
 	X(27, transmit_file_can_be_cancelled, NEEDS_NOTHING)                                           \
 	X(27, transmit_file_in_flight_is_cancelled_by_a_close, NEEDS_NOTHING)                          \
 	X(27, one_file_is_transmitted_to_many_peers, NEEDS_NOTHING)                                    \
+	X(28, after_a_fork_the_child_fails_and_the_parent_loses_nothing, NEEDS_SYSTEM)                 \
 	X(28, a_forked_child_may_have_a_proactor_of_its_own, NEEDS_SYSTEM)                             \
 	X(29, no_operation_runs_with_credentials_from_before_a_setuid, NEEDS_SYSTEM | NEEDS_ROOT)      \
 	X(30, forbidden_ring_leads_to_epoll_or_fails_with_the_reason, NEEDS_SYSTEM)                    \

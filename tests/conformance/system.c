@@ -165,7 +165,7 @@ static void fork_in_callback(struct recorder *recorder, const struct event *even
 		ck_assert_int_eq(os_run_forked(child_calls, recorder->context), 0);
 }
 
-void scenario_after_a_fork_the_child_fails_cleanly_and_the_parent_loses_nothing(struct world *world)
+void scenario_after_a_fork_the_child_fails_and_the_parent_loses_nothing(struct world *world)
 {
 	struct pro_message_block in, out;
 	struct forked forked = {.world = world};
