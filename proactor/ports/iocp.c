@@ -61,10 +61,19 @@ static void end_call(struct iocp_port *port, struct pro_operation *operation, DW
 	classes[operation->opcode]->finish(port, operation, error, bytes);
 }
 
+/* Whether the kernel has completed the call with a warning, as it does when a datagram is longer
+ * than its buffer: the call says error, but the packet comes. */
+static bool is_warning(const OVERLAPPED *overlapped)
+{
+	return ((DWORD)overlapped->Internal & 0xC0000000) == 0x80000000;
+}
+
 void pro__iocp_began(struct iocp_port *port, struct pro_operation *operation,
 		struct iocp_handle *handle, DWORD error, DWORD bytes)
 {
 	if (error == ERROR_IO_PENDING || (error == 0 && !handle->skips_success))
+		return;
+	if (error && is_warning(&iocp_flight(operation)->overlapped))
 		return;
 	handle->outstanding--;
 	end_call(port, operation, error, bytes);
@@ -93,12 +102,6 @@ void pro__iocp_complete(
 	if (pro__windows_is_abort(error) && pro__iocp_is_asked_to_end(operation))
 		result = PRO_ECANCELED;
 	pro__operation_complete(operation, result, (int)error, bytes);
-}
-
-void pro__iocp_complete_plainly(
-		struct iocp_port *port, struct pro_operation *operation, DWORD error, DWORD bytes)
-{
-	pro__iocp_complete(port, operation, error, bytes);
 }
 
 DWORD pro__iocp_associate(struct iocp_port *port, struct iocp_handle *handle)
@@ -355,6 +358,7 @@ static int iocp_create(struct pro_proactor *proactor, const struct pro_proactor_
 	pro__list_init(&port->starving);
 	pro__list_init(&port->pipe_accepts);
 	InitializeSRWLock(&port->pipes_lock);
+	port->is_wine = GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version");
 	QueryPerformanceFrequency(&frequency);
 	port->frequency = (uint64_t)frequency.QuadPart;
 	int error = open_port(port, options->concurrency, why, why_size);

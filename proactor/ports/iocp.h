@@ -106,6 +106,7 @@ struct iocp_port {
 	struct pro_list_node starving; /* borrowed reads that wait for a block */
 	bool is_fed;                   /* a block came back */
 	bool has_completed;            /* something completed since the wait began */
+	bool is_wine;
 	uint64_t calls;                /* of the system, since the last wait */
 	_Atomic(bool) is_wake_queued;
 	uint64_t frequency; /* of the performance counter */
@@ -164,9 +165,6 @@ void pro__iocp_began(struct iocp_port *port, struct pro_operation *operation, st
  * asked for it. */
 void pro__iocp_complete(
 		struct iocp_port *port, struct pro_operation *operation, DWORD error, size_t bytes);
-/* The same as a class's finish. */
-void pro__iocp_complete_plainly(
-		struct iocp_port *port, struct pro_operation *operation, DWORD error, DWORD bytes);
 void pro__iocp_complete_error(struct iocp_port *port, struct pro_operation *operation, int error);
 /* Whether the operation is to end: it was cancelled or its handle is being closed. */
 bool pro__iocp_is_asked_to_end(const struct pro_operation *operation);

@@ -13,15 +13,6 @@ static bool refuse_other(struct iocp_port *port, struct pro_operation *operation
 
 /* ---- receiving ---- */
 
-/* A datagram that is too long is a warning of the kernel, not an error: its packet comes, whatever
- * the call says. */
-static DWORD error_of_receive(bool has_failed)
-{
-	DWORD error = has_failed ? GetLastError() : 0;
-
-	return error == WSAEMSGSIZE ? ERROR_IO_PENDING : error;
-}
-
 static void read_dgram_start(struct iocp_port *port, struct pro_operation *operation)
 {
 	struct iocp_flight *flight = iocp_flight(operation);
@@ -37,7 +28,7 @@ static void read_dgram_start(struct iocp_port *port, struct pro_operation *opera
 			(WSABUF *)(void *)operation->request.io.buffers, operation->request.io.count, &bytes,
 			&flags, (struct sockaddr *)(void *)from->storage.bytes, &flight->address_length,
 			overlapped, NULL);
-	pro__iocp_began(port, operation, flight->handle, error_of_receive(failed), bytes);
+	pro__iocp_began(port, operation, flight->handle, failed ? GetLastError() : 0, bytes);
 }
 
 /* Tells of a datagram sent before, to a port that is closed. Each takes a packet, so that skipping
@@ -104,8 +95,19 @@ static void write_dgram_start(struct iocp_port *port, struct pro_operation *oper
 	pro__iocp_began(port, operation, handle, failed ? GetLastError() : 0, bytes);
 }
 
+static void write_dgram_finish(
+		struct iocp_port *port, struct pro_operation *operation, DWORD error, DWORD bytes)
+{
+	if (error == ERROR_MORE_DATA)
+		error = WSAEMSGSIZE;
+	/* What Wine says of a socket without a peer. */
+	if (error == WSAEINVAL && !operation->request.io.address)
+		error = WSAENOTCONN;
+	pro__iocp_complete(port, operation, error, bytes);
+}
+
 const struct iocp_class pro__iocp_write_dgram_class = {
 		.has_handle = true,
 		.start = write_dgram_start,
-		.finish = pro__iocp_complete_plainly,
+		.finish = write_dgram_finish,
 };

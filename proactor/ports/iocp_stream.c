@@ -41,9 +41,6 @@ static void call_read(struct iocp_port *port, struct pro_operation *operation,
 	else
 		error = result_of(port->win32.ReadFile(
 				handle->value, buffers->base, buffers->length, &bytes, overlapped));
-	/* A warning of the kernel, not an error: the packet comes. */
-	if (error == ERROR_MORE_DATA)
-		error = ERROR_IO_PENDING;
 	pro__iocp_began(port, operation, handle, error, bytes);
 }
 
@@ -126,7 +123,23 @@ static void read_stream_start(struct iocp_port *port, struct pro_operation *oper
 static bool is_end(DWORD error)
 {
 	return error == ERROR_HANDLE_EOF || error == ERROR_BROKEN_PIPE ||
-		   error == ERROR_PIPE_NOT_CONNECTED || error == ERROR_GRACEFUL_DISCONNECT;
+		   error == ERROR_PIPE_NOT_CONNECTED || error == ERROR_GRACEFUL_DISCONNECT ||
+		   error == WSAEDISCON;
+}
+
+/* Wine keeps a reset to itself that came while nobody was reading, and reports an end. Sending
+ * nothing tells: it sends nothing, and fails on a connection that was reset. */
+static bool was_reset(struct iocp_port *port, const struct iocp_handle *handle)
+{
+	WSABUF nothing = {0};
+	DWORD bytes;
+
+	if (!port->is_wine || handle->kind != IOCP_STREAM)
+		return false;
+	port->calls++;
+	return port->win32.WSASend((SOCKET)handle->value, &nothing, 1, &bytes, 0, NULL, NULL) ==
+				   SOCKET_ERROR &&
+		   GetLastError() == WSAECONNRESET;
 }
 
 /* Bytes have come, or the end, or an error. */
@@ -139,6 +152,8 @@ static void read_ended(
 	if (error == ERROR_MORE_DATA)
 		error = 0;
 	handle->position += bytes;
+	if (bytes == 0 && error == 0 && was_reset(port, handle))
+		error = WSAECONNRESET;
 	if (bytes == 0 && (error == 0 || is_end(error)))
 		pro__iocp_complete_error(port, operation, PRO_EOF);
 	else

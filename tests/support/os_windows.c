@@ -42,6 +42,37 @@ static void warm_up(void)
  * there, there are no more. */
 #define HANDLES_APART 256
 
+union type_information {
+	struct {
+		USHORT length;
+		USHORT size;
+		WCHAR *text;
+	} name;
+	char bytes[512];
+};
+
+/* "Event", "Thread", "File", as the kernel calls it; sockets and pipes are files. */
+static const WCHAR *handle_type(HANDLE handle)
+{
+	static union type_information information;
+	union {
+		FARPROC found;
+		LONG(WINAPI *call)(HANDLE, int, void *, ULONG, ULONG *);
+	} query = {GetProcAddress(GetModuleHandleA("ntdll.dll"), "NtQueryObject")};
+
+	if (query.call(handle, 2, &information, sizeof(information), NULL) < 0)
+		return L"?";
+	return information.name.text;
+}
+
+/* A lock that is contended for the first time gets an event or a semaphore, for good. */
+static bool is_of_a_lock(HANDLE handle)
+{
+	const WCHAR *type = handle_type(handle);
+
+	return !wcscmp(type, L"Event") || !wcscmp(type, L"Semaphore");
+}
+
 static unsigned visit_handles(void (*visit)(HANDLE handle))
 {
 	unsigned count = 0;
@@ -51,6 +82,8 @@ static unsigned visit_handles(void (*visit)(HANDLE handle))
 		if (!GetHandleInformation((HANDLE)value, &flags))
 			continue;
 		last = value;
+		if (is_of_a_lock((HANDLE)value))
+			continue;
 		count++;
 		if (visit)
 			visit((HANDLE)value);
@@ -58,24 +91,9 @@ static unsigned visit_handles(void (*visit)(HANDLE handle))
 	return count;
 }
 
-/* "Event", "Thread", "File", as the kernel calls them. */
 static void print_handle(HANDLE handle)
 {
-	typedef LONG(WINAPI * query_object)(HANDLE, int, void *, ULONG, ULONG *);
-	union {
-		struct {
-			USHORT length;
-			USHORT size;
-			WCHAR *text;
-		} name;
-		char bytes[512];
-	} information = {{0}};
-	query_object query =
-			(query_object)(void *)GetProcAddress(GetModuleHandleA("ntdll.dll"), "NtQueryObject");
-
-	query(handle, 2, &information, sizeof(information), NULL);
-	fprintf(stderr, "handle %p: %ls, file type %lu\n", handle,
-			information.name.text ? information.name.text : L"?",
+	fprintf(stderr, "handle %p: %ls, file type %lu\n", handle, handle_type(handle),
 			(unsigned long)GetFileType(handle));
 }
 
