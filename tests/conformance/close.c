@@ -456,7 +456,6 @@ void scenario_close_may_come_from_any_thread(struct world *world)
 	static struct pro_message_block in[2 * PAIRS], out[2 * PAIRS];
 	static char bytes[2 * PAIRS][8];
 	struct far_close far = {.recorders = recorders, .count = 2 * PAIRS};
-	unsigned closed = 0;
 	struct crew crew;
 
 	world->is_traced = false;
@@ -476,6 +475,6 @@ void scenario_close_may_come_from_any_thread(struct world *world)
 		if (recorder_write(recorders[i], &out[i]) == 0)
 			world_run_ready(world);
 	crew_join(&crew);
-	while (closed < 2 * PAIRS)
-		RUN_UNTIL(world, recorders[closed++]->is_closed);
+	for (unsigned i = 0; i < 2 * PAIRS; i++)
+		RUN_UNTIL(world, recorders[i]->is_closed);
 }

@@ -173,7 +173,6 @@ void scenario_null_and_empty_arguments_are_refused(struct world *world)
 	ASSERT_ERROR(pro_operation_cancel(NULL), PRO_EINVAL);
 	ASSERT_ERROR(pro_operation_set_timeout(NULL, 1), PRO_EINVAL);
 	ASSERT_ERROR(pro_asynch_read_stream_open(&left->reader, NULL, 1, NULL), PRO_EINVAL);
-	ASSERT_ERROR(pro_asynch_read_stream_open(NULL, recorder_handler(left), 1, NULL), PRO_EINVAL);
 	ASSERT_ERROR(
 			STARTED(left, READ_STREAM, pro_asynch_read_stream_read_exactly(&left->reader, NULL, 1)),
 			PRO_EINVAL);

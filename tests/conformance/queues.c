@@ -352,4 +352,5 @@ void scenario_waiting_costs_no_processor_time(struct world *world)
 	cpu_us = os_process_cpu_us() - cpu_us;
 	ck_assert_msg(cpu_us * 100 < waited_us * IDLE_CPU_MAX, "%llu us of CPU in %llu us of waiting",
 			(unsigned long long)cpu_us, (unsigned long long)waited_us);
+	world_close_recorders(world);
 }

@@ -179,8 +179,10 @@ static void client_receive(struct echo_client *client, const struct event *event
 	client_read(client);
 	if (client->received == client->sent) {
 		uint64_t batches = world_statistics(client->recorder->world).batches - client->batch_sent;
+		bool is_first = client->received <= client->bytes_once;
 
-		client->batches_max = batches > client->batches_max ? batches : client->batches_max;
+		if (!is_first && batches > client->batches_max)
+			client->batches_max = batches;
 		client_send(client);
 	}
 }

@@ -33,7 +33,9 @@ struct echo_client {
 	unsigned seed;
 	bool is_done; /* all came back, and then the server's end */
 	uint64_t batch_sent;
-	uint64_t batches_max; /* most turns of the loop between a send and its whole echo */
+	/* Most turns of the loop between a send and its whole echo, but the first, which waits for the
+	 * accept. */
+	uint64_t batches_max;
 	struct pro_message_block read_block;
 	struct pro_message_block write_block;
 	unsigned char read_bytes[4096];
