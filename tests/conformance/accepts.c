@@ -42,8 +42,8 @@ void scenario_acceptor_serves_many_connections(struct world *world)
 		echo_client_init(&clients[i], world, "client", 20000, 1 + 61 * (size_t)i);
 		echo_client_connect(&clients[i], pro_asynch_acceptor_addr(&server.acceptor));
 	}
-	for (; done < CLIENTS; done++)
-		RUN_UNTIL(world, clients[done].is_done);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		RUN_UNTIL(world, clients[i].is_done);
 	ck_assert_uint_eq(server.opened, CLIENTS);
 	ck_assert_uint_eq(server.validated, CLIENTS);
 	world_close_recorders(world);
@@ -445,8 +445,8 @@ void scenario_firehose_does_not_starve_100_peers(struct world *world)
 		echo_client_init(&clients[i], world, "client", 64 * ROUNDS, 64);
 		echo_client_connect(&clients[i], pro_asynch_acceptor_addr(&server.acceptor));
 	}
-	for (; done < PEERS; done++)
-		RUN_UNTIL(world, clients[done].is_done);
+	for (unsigned i = 0; i < PEERS; i++)
+		RUN_UNTIL(world, clients[i].is_done);
 	for (unsigned i = 0; i < PEERS; i++)
 		slowest = clients[i].batches_max > slowest ? clients[i].batches_max : slowest;
 	hose->is_over = true;
