@@ -20,6 +20,10 @@ static int sim_create(struct pro_proactor *proactor, const struct pro_proactor_o
 	struct sim_port *port;
 
 	*result = NULL;
+	if (options->is_shared || options->concurrency != 1) {
+		snprintf(why, why_size, "one thread runs the loop of a simulated proactor");
+		return PRO_ENOTSUP;
+	}
 	if (sim->ports.used >= PRO_SIM_PROACTORS_MAX) {
 		snprintf(why, why_size, "%u proactors live in this world", PRO_SIM_PROACTORS_MAX);
 		return PRO_EFULL;
@@ -41,6 +45,7 @@ static int sim_create(struct pro_proactor *proactor, const struct pro_proactor_o
 	report->completion_entries = 0;
 	report->buffers_max = UINT16_MAX;
 	*result = (struct pro_port *)(void *)port;
+	pro__sim_run_soon(port);
 	return 0;
 }
 
@@ -242,15 +247,13 @@ static int world_remote_addr(struct pro_port *port, pro_handle handle, struct pr
 		return PRO_EBADF;
 	if (object->kind == SIM_FILE)
 		return PRO_ENOTSOCK;
-	if (object->kind != SIM_STREAM || !object->as.stream.is_connected ||
-			object->as.stream.is_reset)
+	if (object->kind != SIM_STREAM || !object->as.stream.is_connected || object->as.stream.is_reset)
 		return PRO_ENOTCONN;
 	*addr = object->remote;
 	return 0;
 }
 
-static int stream_set_option(
-		struct sim_object *object, enum pro_socket_option option, int value)
+static int stream_set_option(struct sim_object *object, enum pro_socket_option option, int value)
 {
 	struct sim_stream *stream = &object->as.stream;
 	const size_t bytes = value > 0 ? (size_t)value : 1;
@@ -316,9 +319,14 @@ static int world_shutdown_write(struct pro_port *port, pro_handle handle)
 
 static void world_close_now(struct pro_port *pro_port, pro_handle handle)
 {
-	struct pro_close_request request = {.handle = handle};
+	struct sim_port *port = pro__sim_port_of(pro_port);
+	struct sim_object *object = pro__sim_find(port->sim, handle);
 
-	pro__sim_close_handle(pro_port, &request);
+	if (object)
+		pro__sim_close_object(object, NULL);
+	else
+		pro__sim_found(port->sim, PRO_SIM_CHECK_BAD_HANDLE,
+				"%s closes handle %ld, which is not open", port->name, (long)handle);
 }
 
 const struct pro_port_world pro__sim_world = {

@@ -45,6 +45,10 @@ void pro__sim_pool_give(struct sim_pool *pool, void *slot);
 /* NULL when slot `index`, below pool->made, is not used. */
 void *pro__sim_pool_at(const struct sim_pool *pool, uint32_t index);
 
+/* What pro_sim_allocator hands out (sim_allocator.c). */
+void pro__sim_memory_init(struct pro_sim *sim);
+void pro__sim_memory_fini(struct pro_sim *sim);
+
 /* ---- choices ---- */
 
 enum { SIM_CHOICE_SCHEDULE, SIM_CHOICE_USER, SIM_CHOICE_FAULT };
@@ -100,10 +104,10 @@ struct sim_event pro__sim_take_event(struct pro_sim *sim);
 /* ---- flights ---- */
 
 enum sim_flight_state {
-	SIM_WAITING, /* for something to happen to its object */
-	SIM_DELAYED, /* for its event */
+	SIM_WAITING,  /* for something to happen to its object */
+	SIM_DELAYED,  /* for its event */
 	SIM_STARVING, /* for a block to be lent */
-	SIM_READY    /* to be done in the next wait of its port */
+	SIM_READY     /* to be done in the next wait of its port */
 };
 
 struct sim_flight {
@@ -119,6 +123,7 @@ struct sim_flight {
 	uint8_t tries;  /* of a connect */
 	bool is_canceled;
 	bool has_won;      /* against a cancel */
+	bool is_lost;      /* its process has crashed */
 	bool is_connected; /* the answer to a connect is there */
 	int error;         /* what it will complete with; 0: not known yet */
 	uint64_t sum;      /* of the bytes to be sent */
@@ -191,6 +196,7 @@ struct sim_dgram {
 	struct pro_list_node link;  /* in the world's list */
 	struct pro_list_node queue; /* of struct sim_datagram */
 	size_t queued_bytes;
+	bool is_any; /* bound to every address of the machine */
 };
 
 struct sim_file {
@@ -202,13 +208,15 @@ struct sim_file {
 struct sim_object {
 	struct sim_slot slot;
 	enum sim_kind kind;
-	pro_handle number;     /* PRO_INVALID_HANDLE: none yet, or closed */
-	struct sim_port *port; /* whose process it belongs to */
+	pro_handle number; /* PRO_INVALID_HANDLE: none yet, or closed */
+	struct pro_sim *sim;
+	struct sim_port *port; /* whose process it belongs to; NULL: of none that lives */
 	struct pro_list_node readers;
 	struct pro_list_node writers;
 	struct pro_list_node queue_link; /* in a listener's queue */
 	struct pro_close_request *close_requests;
 	bool is_closing;
+	bool is_ending_flights; /* its close is at it: it must not go before */
 	uint64_t opened_step;
 	struct pro_addr local;
 	struct pro_addr remote;
@@ -309,6 +317,11 @@ struct pro_sim {
 	_Atomic(bool) is_woken; /* some port is */
 	uint64_t next_check_ns;
 
+	struct pro_allocator allocator; /* for what lives in the world */
+	struct pro_list_node live;
+	struct pro_list_node freed;
+	size_t freed_bytes;
+
 	struct sim_pool ports;
 	struct sim_pool flights;
 	struct sim_pool objects;
@@ -372,6 +385,10 @@ void pro__sim_kick(struct sim_object *object, struct pro_list_node *queue);
 void pro__sim_delay(struct sim_flight *flight, uint64_t delay_ns);
 void pro__sim_make_ready(struct sim_flight *flight);
 void pro__sim_flight_due(struct sim_flight *flight);
+struct sim_flight *pro__sim_flight_make(struct sim_port *port, struct pro_operation *operation,
+		struct sim_object *object, struct pro_list_node *queue);
+/* No block can be lent to it. */
+void pro__sim_starve(struct sim_flight *flight);
 /* A block came back. */
 void pro__sim_feed(struct sim_port *port);
 /* Ends everything on the object as a cancel does, then closes it. */
@@ -389,11 +406,13 @@ void pro__sim_verify(struct sim_flight *flight);
 /* PRO_EMFILE, or 0 and a number that means the object. */
 int pro__sim_number_take(struct sim_port *port, struct sim_object *object);
 void pro__sim_number_give(struct sim_object *object);
-bool pro__sim_number_is_free(const struct pro_sim *sim, struct sim_port *port);
+bool pro__sim_number_is_free(const struct sim_port *port);
+/* The step at which the number was closed last. */
+uint64_t pro__sim_closed_step(const struct pro_sim *sim, pro_handle handle);
 /* NULL: it is not open. */
 struct sim_object *pro__sim_find(const struct pro_sim *sim, pro_handle handle);
 /* The object that the operation was opened on; NULL when its number was closed since. */
-struct sim_object *pro__sim_find_for(struct pro_sim *sim, struct pro_operation *operation);
+struct sim_object *pro__sim_find_for(struct sim_port *port, struct pro_operation *operation);
 struct sim_object *pro__sim_object_make(struct sim_port *port, enum sim_kind kind);
 /* Frees what belongs to the kind, and the object. */
 void pro__sim_object_free(struct sim_object *object);
@@ -415,7 +434,10 @@ int pro__sim_stream_shutdown(struct sim_object *object);
 void pro__sim_stream_break(struct sim_object *object);
 /* Both ends, as a box in between would do it. */
 void pro__sim_stream_reset(struct sim_object *object);
+/* The handle is closed: the peer learns it. */
 void pro__sim_stream_close(struct sim_object *object);
+/* Nothing is in flight on the closed end any more; the pair goes when both are so far. */
+void pro__sim_stream_forget(struct sim_object *object);
 /* Packets that wait for a clog may go on. */
 void pro__sim_stream_resume(struct sim_object *object);
 void pro__sim_stream_set_capacity(struct sim_object *object);
@@ -446,11 +468,10 @@ bool pro__sim_try_connect(struct sim_flight *flight, struct sim_result *result);
 void pro__sim_connect_give_up(struct sim_flight *flight);
 void pro__sim_unqueue(struct sim_object *object);
 /* The own address of a process, in the family of `like`, and a port that nobody uses. */
-void pro__sim_own_addr(
-		struct sim_port *port, const struct pro_addr *like, struct pro_addr *addr);
+void pro__sim_own_addr(struct sim_port *port, const struct pro_addr *like, struct pro_addr *addr);
 uint16_t pro__sim_free_port(struct pro_sim *sim);
-bool pro__sim_is_cut(const struct pro_sim *sim, const struct sim_port *from,
-		const struct sim_port *to);
+bool pro__sim_is_cut(
+		const struct pro_sim *sim, const struct sim_port *from, const struct sim_port *to);
 
 /* ---- datagrams (sim_dgram.c) ---- */
 
@@ -478,7 +499,7 @@ struct sim_node {
 	uint64_t modified_ns;
 	uint64_t size;
 	uint64_t durable_size;
-	bool is_new; /* since the last sync */
+	bool is_new;             /* since the last sync */
 	struct sim_page **pages; /* a hash table */
 	size_t pages_size;
 	size_t pages_count;
@@ -512,8 +533,7 @@ void pro__sim_file_close(struct sim_object *object);
 uint64_t pro__sim_disk_latency(struct pro_sim *sim);
 bool pro__sim_try_resolve(struct sim_flight *flight, struct sim_result *result);
 
-int pro__sim_file_open(
-		struct pro_port *port, const char *path, unsigned flags, pro_handle *handle);
+int pro__sim_file_open(struct pro_port *port, const char *path, unsigned flags, pro_handle *handle);
 int pro__sim_file_status(struct pro_port *port, pro_handle handle, struct pro_file_status *status);
 int pro__sim_root_open(struct pro_port *port, const char *path, void **root);
 void pro__sim_root_close(struct pro_port *port, void *root);
@@ -522,7 +542,8 @@ int pro__sim_root_open_file(struct pro_port *port, void *root, const char *name,
 int pro__sim_root_status(
 		struct pro_port *port, void *root, const char *name, struct pro_file_status *status);
 int pro__sim_root_list(struct pro_port *port, void *root, const char *name,
-		int (*entry)(void *context, const char *entry_name, enum pro_file_type type), void *context);
+		int (*entry)(void *context, const char *entry_name, enum pro_file_type type),
+		void *context);
 
 /* ---- traces and checks (sim_check.c) ---- */
 
@@ -538,25 +559,30 @@ static inline bool pro__sim_has_failed(const struct pro_sim *sim)
 /* What a port leaves behind is found. */
 void pro__sim_check_leaks(struct sim_port *port);
 
-/* ---- the runner (sim_test.c and one file per system) ---- */
+/* ---- the runner (sim_test.c, sim_child.c) ---- */
 
-/* Calls `run` in a child process, with memory that both share; true when it returned there. In
- * `why` how the child ended otherwise. Where there are no child processes it calls it here. */
+/* Memory that a child process shares with the runner, so that a crash leaves word. */
 struct sim_shared {
-	bool is_failure;
-	uint64_t seed; /* under way */
-	uint64_t steps; /* of the seeds that are through, and so on */
+	uint64_t seed;  /* under way, or the one that failed */
+	uint64_t seeds; /* that are through; likewise the next ones */
+	uint64_t steps;
 	uint64_t completions;
 	uint64_t hash;
-	uint64_t seeds;
+	bool is_failure;
 	uint64_t step; /* of the failure */
 	char failure[512];
 	char events[6144];
 };
 
-bool pro__sim_run_child(struct sim_shared *shared, void (*run)(void *context), void *context,
-		unsigned seconds_max, char *why, size_t why_size);
+/* NULL: there is no memory. */
 struct sim_shared *pro__sim_shared_create(void);
 void pro__sim_shared_destroy(struct sim_shared *shared);
+/* Calls `run` in a child process and waits for its end; true when it came back from there. How it
+ * ended otherwise stands in `why`. Where there are no child processes it is called here. */
+bool pro__sim_child_run(void (*run)(void *context), void *context, char *why, size_t why_size);
+/* In the child: it ends if it is still at work in so many seconds. */
+void pro__sim_child_limit(unsigned seconds);
+/* Whether a sanitizer knows of memory that nobody can reach any more. */
+bool pro__sim_has_leak(void);
 
 #endif

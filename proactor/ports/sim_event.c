@@ -1,4 +1,5 @@
-/* The events of a simulated world: a heap by time, then by the order in which they were scheduled. */
+/* The events of a simulated world: a heap by time, then by the order in which they were scheduled.
+ */
 #include "sim.h"
 
 static bool comes_before(const struct sim_event *left, const struct sim_event *right)

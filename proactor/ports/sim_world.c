@@ -55,6 +55,7 @@ int pro_sim_create(struct pro_sim **result, const struct pro_sim_options *option
 	sim->now_ns = BEGIN_NS;
 	sim->next_check_ns = BEGIN_NS + CHECK_EVERY_NS;
 	pro__sim_choices_init(&sim->choices, options);
+	pro__sim_memory_init(sim);
 	pro__sim_pool_init(&sim->ports, sizeof(struct sim_port));
 	pro__sim_pool_init(&sim->flights, sizeof(struct sim_flight));
 	pro__sim_pool_init(&sim->objects, sizeof(struct sim_object));
@@ -88,6 +89,7 @@ void pro_sim_destroy(struct pro_sim *sim)
 	pro__sim_pool_fini(&sim->flights);
 	pro__sim_pool_fini(&sim->objects);
 	pro__sim_pool_fini(&sim->datagrams);
+	pro__sim_memory_fini(sim);
 	pro__sim_free(sim->numbers);
 	pro__sim_free(sim->events.heap);
 	pro__sim_free(sim);
@@ -107,6 +109,10 @@ int pro_sim_proactor_create(struct pro_sim *sim, const char *name,
 	else
 		pro_proactor_options_init(&own);
 	own.sim = sim;
+	own.concurrency = 1;
+	own.is_shared = false;
+	if (!own.allocator)
+		own.allocator = &sim->allocator;
 	error = pro_proactor_create(proactor, &own, NULL, 0);
 	if (error)
 		return error;
@@ -117,8 +123,6 @@ int pro_sim_proactor_create(struct pro_sim *sim, const char *name,
 		memcpy(port->name, name, length);
 		port->name[length] = '\0';
 	}
-	/* The world is the foreign loop of its proactors: from now on each says when it must run. */
-	pro_proactor_get_handle(*proactor);
 	return 0;
 }
 
@@ -143,8 +147,8 @@ void pro__sim_run_soon(struct sim_port *port)
 uint64_t pro__sim_latency(struct pro_sim *sim)
 {
 	const uint32_t *latency_us = sim->options.latency_us;
-	uint64_t latency_ns = pro__sim_between(
-			sim, (uint64_t)latency_us[0] * 1000, (uint64_t)latency_us[1] * 1000);
+	uint64_t latency_ns =
+			pro__sim_between(sim, (uint64_t)latency_us[0] * 1000, (uint64_t)latency_us[1] * 1000);
 
 	if (pro__sim_strikes(sim, PRO_SIM_DELAY))
 		latency_ns += pro__sim_fault_below(sim, PRO_SIM_DELAY, DELAY_MAX_NS);
@@ -159,11 +163,13 @@ static void port_run(struct sim_port *port)
 	if (pro_proactor_event_loop_done(port->proactor))
 		return;
 	if (pro__sim_strikes(sim, PRO_SIM_PAUSE)) {
-		pro__sim_run_at(port, pro__sim_now(sim) +
-									  pro__sim_fault_below(sim, PRO_SIM_PAUSE, PAUSE_MAX_NS));
+		pro__sim_run_at(
+				port, pro__sim_now(sim) + pro__sim_fault_below(sim, PRO_SIM_PAUSE, PAUSE_MAX_NS));
 		return;
 	}
 	port->is_driven = true;
+	/* The world is the foreign loop of its proactors: each says then when it must run. */
+	pro_proactor_get_handle(port->proactor);
 	/* When its loop is on the stack already, that is told to go on. */
 	if (pro_proactor_handle_events(port->proactor, 0) == PRO_EBUSY)
 		port->is_woken = true;
@@ -201,8 +207,7 @@ static void handle_event(struct pro_sim *sim, const struct sim_event *event)
 		pro__sim_flight_due(pro_container_of(slot, struct sim_flight, slot));
 		return;
 	case SIM_EVENT_ARRIVAL:
-		pro__sim_stream_arrival(
-				pro_container_of(slot, struct sim_object, slot), event->time_ns);
+		pro__sim_stream_arrival(pro_container_of(slot, struct sim_object, slot), event->time_ns);
 		return;
 	case SIM_EVENT_DATAGRAM:
 		pro__sim_datagram_due(sim, pro_container_of(slot, struct sim_datagram, slot));
@@ -218,8 +223,8 @@ static void count_step(struct pro_sim *sim)
 	if (sim->steps == sim->options.stop_step)
 		pro_sim_stopped(sim);
 	if (sim->steps == sim->options.steps_max)
-		pro__sim_found(sim, PRO_SIM_CHECK_STALL, "%llu steps and no end",
-				(unsigned long long)sim->steps);
+		pro__sim_found(
+				sim, PRO_SIM_CHECK_STALL, "%llu steps and no end", (unsigned long long)sim->steps);
 	if (now_ns >= sim->next_check_ns) {
 		sim->next_check_ns = now_ns + CHECK_EVERY_NS;
 		pro_sim_check(sim);
@@ -280,8 +285,8 @@ static uint64_t limit_after(const struct pro_sim *sim, int64_t limit_ms)
 	return now_ns + (uint64_t)limit_ms * 1000000;
 }
 
-int pro_sim_run_until(struct pro_sim *sim, bool (*condition)(void *context), void *context,
-		int64_t limit_ms)
+int pro_sim_run_until(
+		struct pro_sim *sim, bool (*condition)(void *context), void *context, int64_t limit_ms)
 {
 	const uint64_t limit_ns = limit_after(sim, limit_ms);
 	bool has_happened = true;
@@ -306,6 +311,7 @@ int pro_sim_end(struct pro_sim *sim)
 	if (sim->is_stepping)
 		return PRO_EBUSY;
 	pro_sim_stop_faults(sim);
+	pro_sim_check(sim);
 	for (uint32_t i = 0; i < sim->ports.made; i++) {
 		struct sim_port *port = pro__sim_pool_at(&sim->ports, i);
 

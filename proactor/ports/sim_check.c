@@ -1,0 +1,281 @@
+/* What is known of the course of a simulated world: traces, their sum, and mistakes that were
+ * found. */
+#include "sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../lent_pool.h"
+
+/* Connections that wait longer with nobody accepting. */
+#define DEAF_NS UINT64_C(5000000000)
+
+#define HASH_MULTIPLY UINT64_C(0x9FB21C651E98DF25)
+#define LINE_MAX_     200
+
+/* ---- traces ---- */
+
+static const char *opcode_text(unsigned opcode)
+{
+	static const char *const texts[PRO_OPCODE_COUNT] = {
+			[PRO_OP_READ_STREAM] = "read_stream",
+			[PRO_OP_WRITE_STREAM] = "write_stream",
+			[PRO_OP_READ_FILE] = "read_file",
+			[PRO_OP_WRITE_FILE] = "write_file",
+			[PRO_OP_READ_DGRAM] = "read_dgram",
+			[PRO_OP_WRITE_DGRAM] = "write_dgram",
+			[PRO_OP_ACCEPT] = "accept",
+			[PRO_OP_CONNECT] = "connect",
+			[PRO_OP_TRANSMIT_FILE] = "transmit_file",
+			[PRO_OP_RESOLVE] = "resolve",
+			[PRO_OP_TIMER] = "timer",
+	};
+
+	return opcode < PRO_OPCODE_COUNT ? texts[opcode] : "?";
+}
+
+static const char *kind_text(enum sim_trace_kind kind)
+{
+	switch (kind) {
+	case SIM_TRACE_START:
+		return "start";
+	case SIM_TRACE_COMPLETE:
+		return "complete";
+	case SIM_TRACE_CANCEL:
+		return "cancel";
+	case SIM_TRACE_CLOSE:
+		return "close";
+	case SIM_TRACE_ARRIVAL:
+		return "bytes arrive";
+	case SIM_TRACE_END:
+		return "the end arrives";
+	case SIM_TRACE_RESET:
+		return "a reset arrives";
+	case SIM_TRACE_RUN:
+		return "run";
+	case SIM_TRACE_FAULT:
+		return "fault";
+	}
+	return "?";
+}
+
+static const char *port_name(const struct pro_sim *sim, unsigned id)
+{
+	const struct sim_port *port = id < sim->ports.made ? pro__sim_pool_at(&sim->ports, id) : NULL;
+
+	return port ? port->name : "";
+}
+
+static bool has_opcode(enum sim_trace_kind kind)
+{
+	return kind == SIM_TRACE_START || kind == SIM_TRACE_COMPLETE || kind == SIM_TRACE_CANCEL;
+}
+
+static void format_trace(
+		const struct pro_sim *sim, const struct sim_trace *trace, char *line, size_t size)
+{
+	const enum sim_trace_kind kind = (enum sim_trace_kind)trace->kind;
+	const uint64_t us = (trace->now_ns - UINT64_C(1000000000000)) / 1000;
+	int length = snprintf(line, size, "%8llu %6llu.%06llu s  %-8s %s",
+			(unsigned long long)trace->step, (unsigned long long)(us / 1000000),
+			(unsigned long long)(us % 1000000), port_name(sim, trace->port), kind_text(kind));
+
+	if (length < 0 || (size_t)length >= size)
+		return;
+	line += length;
+	size -= (size_t)length;
+	if (kind == SIM_TRACE_FAULT)
+		snprintf(line, size, " %s", pro_sim_fault_text((enum pro_sim_fault)trace->opcode));
+	else if (kind == SIM_TRACE_COMPLETE)
+		snprintf(line, size, " %s on %ld: %s, %llu bytes", opcode_text(trace->opcode),
+				(long)trace->handle, pro_error_name(trace->error),
+				(unsigned long long)(trace->bytes & UINT32_MAX));
+	else if (has_opcode(kind))
+		snprintf(line, size, " %s on %ld", opcode_text(trace->opcode), (long)trace->handle);
+	else if (kind == SIM_TRACE_ARRIVAL)
+		snprintf(line, size, " on %ld, %llu unread", (long)trace->handle,
+				(unsigned long long)trace->bytes);
+	else
+		snprintf(line, size, " on %ld", (long)trace->handle);
+}
+
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * HASH_MULTIPLY;
+	return hash ^ (hash >> 29);
+}
+
+void pro__sim_trace(struct pro_sim *sim, enum sim_trace_kind kind, const struct sim_port *port,
+		pro_handle handle, unsigned opcode, int error, uint64_t bytes)
+{
+	struct sim_trace *trace = &sim->trace[sim->traced++ % SIM_TRACE];
+	char line[LINE_MAX_];
+
+	trace->step = sim->steps;
+	trace->now_ns = pro__sim_now(sim);
+	trace->bytes = bytes;
+	trace->handle = handle;
+	trace->error = error;
+	trace->kind = (uint8_t)kind;
+	trace->port = port ? (uint8_t)port->id : UINT8_MAX;
+	trace->opcode = (uint8_t)opcode;
+	sim->hash = mix(sim->hash, trace->now_ns);
+	sim->hash = mix(sim->hash, bytes);
+	sim->hash = mix(sim->hash, (uint64_t)(uint32_t)handle << 32 | (uint64_t)(uint8_t)-error << 24 |
+									   (uint64_t)trace->kind << 16 | (uint64_t)trace->port << 8 |
+									   trace->opcode);
+	if (!sim->options.trace)
+		return;
+	format_trace(sim, trace, line, sizeof(line));
+	sim->options.trace(sim->options.trace_context, line);
+}
+
+char *pro_sim_events(const struct pro_sim *sim, char *text, size_t size)
+{
+	uint64_t at = sim->traced > SIM_TRACE ? sim->traced - SIM_TRACE : 0;
+	size_t used = 0;
+
+	if (size == 0)
+		return text;
+	/* The latest that fit. */
+	if (sim->traced - at > size / LINE_MAX_)
+		at = sim->traced - size / LINE_MAX_;
+	text[0] = '\0';
+	for (; at < sim->traced; at++) {
+		char line[LINE_MAX_];
+		int length;
+
+		format_trace(sim, &sim->trace[at % SIM_TRACE], line, sizeof(line));
+		length = snprintf(text + used, size - used, "%s\n", line);
+		if (length < 0 || (size_t)length >= size - used)
+			break;
+		used += (size_t)length;
+	}
+	return text;
+}
+
+/* ---- failures ---- */
+
+static void fail(struct pro_sim *sim, const char *format, va_list arguments)
+{
+	if (pro__sim_has_failed(sim))
+		return;
+	vsnprintf(sim->failure, sizeof(sim->failure), format, arguments);
+	if (!pro__sim_has_failed(sim))
+		snprintf(sim->failure, sizeof(sim->failure), "a check failed");
+	sim->failure_step = sim->steps;
+	if (sim->failed)
+		sim->failed(sim->failed_context, sim);
+}
+
+void pro_sim_fail(struct pro_sim *sim, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	fail(sim, format, arguments);
+	va_end(arguments);
+}
+
+void pro__sim_found(struct pro_sim *sim, enum pro_sim_check_kind kind, const char *format, ...)
+{
+	va_list arguments;
+
+	if (!(sim->options.checks & PRO_SIM_BIT(kind)))
+		return;
+	va_start(arguments, format);
+	fail(sim, format, arguments);
+	va_end(arguments);
+}
+
+const char *pro_sim_failure(const struct pro_sim *sim)
+{
+	return pro__sim_has_failed(sim) ? sim->failure : NULL;
+}
+
+uint64_t pro_sim_failure_step(const struct pro_sim *sim)
+{
+	return sim->failure_step;
+}
+
+/* ---- what shows over time ---- */
+
+static void check_listener(struct sim_object *object)
+{
+	struct sim_listener *listener = &object->as.listener;
+	const uint64_t now_ns = pro__sim_now(object->sim);
+
+	if (pro__list_is_empty(&listener->queue) || !pro__list_is_empty(&object->readers)) {
+		listener->waiting_since_ns = 0;
+		return;
+	}
+	if (listener->waiting_since_ns == 0)
+		listener->waiting_since_ns = now_ns;
+	if (now_ns - listener->waiting_since_ns > DEAF_NS)
+		pro__sim_found(object->sim, PRO_SIM_CHECK_DEAF_LISTENER,
+				"%s: %u connections wait at handle %ld and nobody accepts", object->port->name,
+				listener->queued, (long)object->number);
+}
+
+static void check_queues(struct sim_port *port)
+{
+	struct pro_proactor_statistics statistics = {.size = sizeof(statistics)};
+	const size_t most = port->sim->options.queued_bytes_max;
+
+	if (most == 0 || pro_proactor_statistics(port->proactor, &statistics))
+		return;
+	if (statistics.queued_bytes_peak > most)
+		pro__sim_found(port->sim, PRO_SIM_CHECK_QUEUE_BOUND,
+				"%s: a write stream queued %llu bytes, more than %zu", port->name,
+				(unsigned long long)statistics.queued_bytes_peak, most);
+}
+
+int pro_sim_check(struct pro_sim *sim)
+{
+	struct pro_list_node *node;
+
+	for (node = sim->listeners.next; node != &sim->listeners; node = node->next)
+		check_listener(pro_container_of(node, struct sim_object, as.listener.link));
+	for (uint32_t i = 0; i < sim->ports.made; i++) {
+		struct sim_port *port = pro__sim_pool_at(&sim->ports, i);
+
+		if (port)
+			check_queues(port);
+	}
+	return pro__sim_has_failed(sim) ? PRO_ECANCELED : 0;
+}
+
+static const char *kind_of_object(enum sim_kind kind)
+{
+	switch (kind) {
+	case SIM_STREAM:
+		return "stream";
+	case SIM_LISTENER:
+		return "listener";
+	case SIM_DGRAM:
+		return "datagram socket";
+	case SIM_FILE:
+		return "file";
+	}
+	return "?";
+}
+
+void pro__sim_check_leaks(struct sim_port *port)
+{
+	struct pro_sim *sim = port->sim;
+	const unsigned lent = pro__lent_pool_used(pro__lent_pool(port->proactor));
+
+	if (lent > 0)
+		pro__sim_found(
+				sim, PRO_SIM_CHECK_LEAK, "%s: %u lent blocks were not released", port->name, lent);
+	for (uint32_t i = 0; i < sim->objects.made; i++) {
+		const struct sim_object *object = pro__sim_pool_at(&sim->objects, i);
+
+		if (object && object->port == port && object->number != PRO_INVALID_HANDLE)
+			pro__sim_found(sim, PRO_SIM_CHECK_LEAK,
+					"%s: handle %ld, a %s of step %llu, was not closed", port->name,
+					(long)object->number, kind_of_object(object->kind),
+					(unsigned long long)object->opened_step);
+	}
+}

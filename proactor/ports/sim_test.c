@@ -1,0 +1,343 @@
+/* Runs a test over many seeds, and makes what fails as small as it can. */
+#include "sim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Seeds between two looks for leaks. */
+#define BATCH 64u
+/* Parameters from 1 on that a failing seed is tried with. */
+#define PARAMETERS_TRIED 8u
+
+struct runner {
+	const struct pro_sim_test *test;
+	struct pro_sim_options options;
+	struct sim_shared *shared;
+	uint64_t first_seed;
+	uint64_t seeds;
+	bool is_in_process;
+	bool looks_for_leaks; /* after each seed */
+	FILE *trace;
+};
+
+void pro_sim_test_init(struct pro_sim_test *test)
+{
+	memset(test, 0, sizeof(*test));
+	test->size = sizeof(*test);
+	pro_sim_options_init(&test->options);
+	test->first_seed = 1;
+	test->seeds = 1000;
+	test->faults_ms = 30000;
+	test->limit_ms = 300000;
+	test->seconds_max = 60;
+}
+
+/* ---- one seed ---- */
+
+struct session {
+	const struct pro_sim_test *test;
+	struct pro_sim *sim;
+	void *context;
+};
+
+static bool session_is_done(void *context)
+{
+	const struct session *session = context;
+	const struct pro_sim_test *test = session->test;
+
+	if (test->check)
+		test->check(session->sim, session->context);
+	return test->is_done && test->is_done(session->sim, session->context);
+}
+
+static void session_run(struct session *session)
+{
+	const struct pro_sim_test *test = session->test;
+	struct pro_sim *sim = session->sim;
+	int64_t faults_ms = (int64_t)pro__sim_between(sim, 0, (uint64_t)test->faults_ms);
+	int error = test->set_up(sim, &session->context);
+
+	if (error) {
+		pro_sim_fail(sim, "set_up returned %d (%s)", error, pro_error_name(error));
+		return;
+	}
+	error = pro_sim_run_until(sim, session_is_done, session, faults_ms);
+	pro_sim_stop_faults(sim);
+	if (error != PRO_ETIMEDOUT || !test->is_done)
+		return;
+	error = pro_sim_run_until(sim, session_is_done, session, test->limit_ms);
+	if (error == PRO_ETIMEDOUT)
+		pro_sim_fail(sim, "it is not done %" PRId64 " ms after the faults stopped", test->limit_ms);
+}
+
+static void runner_note_failure(void *context, const struct pro_sim *sim)
+{
+	struct sim_shared *shared = context;
+
+	shared->is_failure = true;
+	shared->step = pro_sim_failure_step(sim);
+	memcpy(shared->failure, pro_sim_failure(sim), sizeof(shared->failure));
+	pro_sim_events(sim, shared->events, sizeof(shared->events));
+}
+
+static void runner_run_seed(struct runner *runner, uint64_t seed)
+{
+	struct sim_shared *shared = runner->shared;
+	struct session session = {.test = runner->test};
+
+	runner->options.seed = seed;
+	shared->seed = seed;
+	if (!runner->is_in_process)
+		pro__sim_child_limit(runner->test->seconds_max);
+	if (pro_sim_create(&session.sim, &runner->options))
+		return;
+	session.sim->failed = runner_note_failure;
+	session.sim->failed_context = shared;
+	session_run(&session);
+	if (runner->test->stop)
+		runner->test->stop(session.sim, session.context);
+	pro_sim_end(session.sim);
+	if (runner->test->tear_down)
+		runner->test->tear_down(session.sim, session.context);
+	pro_sim_check_memory(session.sim);
+	shared->seeds++;
+	shared->steps += pro_sim_steps(session.sim);
+	shared->completions += pro_sim_completions(session.sim);
+	shared->hash = shared->hash * UINT64_C(0x9E3779B97F4A7C15) + pro_sim_hash(session.sim);
+	pro_sim_destroy(session.sim);
+}
+
+static void runner_note(struct runner *runner, const char *failure)
+{
+	struct sim_shared *shared = runner->shared;
+
+	if (shared->is_failure)
+		return;
+	shared->is_failure = true;
+	snprintf(shared->failure, sizeof(shared->failure), "%s", failure);
+}
+
+static void runner_run_range(void *context)
+{
+	struct runner *runner = context;
+
+	for (uint64_t i = 0; i < runner->seeds && !runner->shared->is_failure; i++) {
+		runner_run_seed(runner, runner->first_seed + i);
+		if (runner->looks_for_leaks && pro__sim_has_leak())
+			runner_note(runner, "memory is leaked");
+	}
+	if (!runner->looks_for_leaks && !runner->is_in_process && pro__sim_has_leak())
+		runner_note(runner, "memory is leaked by one of the seeds");
+}
+
+/* Runs the range; true when nothing failed. The counts of what is through stay either way. */
+static bool runner_run(struct runner *runner)
+{
+	struct sim_shared *shared = runner->shared;
+	char why[128];
+
+	shared->is_failure = false;
+	shared->step = 0;
+	shared->failure[0] = shared->events[0] = '\0';
+	if (runner->is_in_process)
+		runner_run_range(runner);
+	else if (!pro__sim_child_run(runner_run_range, runner, why, sizeof(why)))
+		runner_note(runner, why);
+	return !shared->is_failure;
+}
+
+/* ---- many seeds ---- */
+
+/* A leak is seen at the end of a batch; which seed it was shows a second run. */
+static bool runner_run_batch(struct runner *runner, uint64_t first, uint64_t count)
+{
+	runner->first_seed = first;
+	runner->seeds = count;
+	if (runner_run(runner))
+		return true;
+	if (runner->shared->events[0] || runner->is_in_process || runner->shared->seeds == 0)
+		return false;
+	runner->looks_for_leaks = true;
+	return runner_run(runner);
+}
+
+static bool runner_run_all(struct runner *runner, uint64_t first, uint64_t count)
+{
+	while (count > 0) {
+		const uint64_t batch = count < BATCH ? count : BATCH;
+
+		if (!runner_run_batch(runner, first, batch))
+			return false;
+		first += batch;
+		count -= batch;
+	}
+	return true;
+}
+
+/* ---- making it smaller ---- */
+
+static bool runner_fails(struct runner *runner, uint64_t faults, unsigned parameter)
+{
+	const uint64_t old_faults = runner->options.faults;
+	const unsigned old_parameter = runner->options.parameter;
+
+	runner->options.faults = faults;
+	runner->options.parameter = parameter;
+	if (!runner_run(runner))
+		return true;
+	runner->options.faults = old_faults;
+	runner->options.parameter = old_parameter;
+	return false;
+}
+
+static void runner_shrink_faults(struct runner *runner)
+{
+	if (runner_fails(runner, 0, runner->options.parameter))
+		return;
+	for (unsigned fault = 0; fault < PRO_SIM_FAULTS; fault++) {
+		const uint64_t fewer =
+				runner->options.faults & ~PRO_SIM_BIT(fault) & (PRO_SIM_BIT(PRO_SIM_FAULTS) - 1);
+
+		runner_fails(runner, fewer, runner->options.parameter);
+	}
+}
+
+static void runner_shrink(struct runner *runner)
+{
+	const unsigned most = runner->options.parameter;
+
+	runner->first_seed = runner->shared->seed;
+	runner->seeds = 1;
+	for (unsigned parameter = 1; parameter < most && parameter <= PARAMETERS_TRIED; parameter++)
+		if (runner_fails(runner, runner->options.faults, parameter))
+			break;
+	runner_shrink_faults(runner);
+	/* Once more, so that what is told is about what it was shrunk to. */
+	runner_run(runner);
+}
+
+/* ---- telling ---- */
+
+static void append(char *text, size_t size, const char *more)
+{
+	const size_t length = strlen(text);
+
+	snprintf(text + length, size - length, "%s", more);
+}
+
+static void format_faults(uint64_t faults, char *text, size_t size)
+{
+	text[0] = '\0';
+	for (unsigned i = 0; i < PRO_SIM_FAULTS; i++) {
+		if (!(faults & PRO_SIM_BIT(i)))
+			continue;
+		if (text[0])
+			append(text, size, ",");
+		append(text, size, pro_sim_fault_text((enum pro_sim_fault)i));
+	}
+	if (!text[0])
+		append(text, size, "none");
+}
+
+static void runner_tell(const struct runner *runner, struct pro_sim_verdict *verdict)
+{
+	const struct sim_shared *shared = runner->shared;
+	char faults[512];
+
+	verdict->is_failure = true;
+	verdict->seed = shared->seed;
+	verdict->faults = runner->options.faults;
+	verdict->parameter = runner->options.parameter;
+	verdict->step = shared->step;
+	memcpy(verdict->failure, shared->failure, sizeof(verdict->failure));
+	format_faults(verdict->faults, faults, sizeof(faults));
+	snprintf(verdict->text, sizeof(verdict->text),
+			"seed %" PRIu64 ", step %" PRIu64 ": %s\n"
+			"to see it again: PROACTOR_SIM_SEED=%" PRIu64 " PROACTOR_SIM_PARAMETER=%u "
+			"PROACTOR_SIM_FAULTS=%s PROACTOR_SIM_TRACE=-\n%s",
+			verdict->seed, verdict->step, verdict->failure, verdict->seed, verdict->parameter,
+			faults, shared->events[0] ? "the latest events:\n" : "");
+	append(verdict->text, sizeof(verdict->text), shared->events);
+}
+
+/* ---- the environment ---- */
+
+static bool env_number(const char *name, uint64_t *number)
+{
+	const char *text = getenv(name);
+	char *end;
+
+	if (!text || !*text)
+		return false;
+	*number = strtoull(text, &end, 0);
+	return *end == '\0';
+}
+
+static void runner_trace(void *context, const char *line)
+{
+	fputs(line, context);
+	fputc('\n', context);
+}
+
+static int runner_read_environment(struct runner *runner)
+{
+	const char *faults = getenv("PROACTOR_SIM_FAULTS");
+	const char *trace = getenv("PROACTOR_SIM_TRACE");
+	uint64_t number;
+
+	if (env_number("PROACTOR_SIM_SEEDS", &number))
+		runner->seeds = number;
+	if (env_number("PROACTOR_SIM_SEED", &runner->first_seed)) {
+		runner->seeds = 1;
+		runner->is_in_process = true;
+	}
+	if (env_number("PROACTOR_SIM_PARAMETER", &number))
+		runner->options.parameter = (unsigned)number;
+	if (env_number("PROACTOR_SIM_STEP", &number))
+		runner->options.stop_step = number;
+	if (faults && *faults && pro_sim_faults_parse(faults, &runner->options.faults))
+		return PRO_EINVAL;
+	if (!trace || !*trace)
+		return 0;
+	runner->trace = strcmp(trace, "-") == 0 ? stderr : fopen(trace, "a");
+	runner->options.trace = runner->trace ? runner_trace : NULL;
+	runner->options.trace_context = runner->trace;
+	return runner->trace ? 0 : PRO_EINVAL;
+}
+
+int pro_sim_test(const struct pro_sim_test *test, struct pro_sim_verdict *verdict)
+{
+	struct runner runner = {.test = test};
+	bool is_single;
+	int error;
+
+	if (!test || !verdict || test->size != sizeof(*test) || !test->set_up || test->faults_ms < 0)
+		return PRO_EINVAL;
+	memset(verdict, 0, sizeof(*verdict));
+	runner.options = test->options;
+	runner.first_seed = test->first_seed;
+	runner.seeds = test->seeds;
+	runner.is_in_process = test->is_in_process;
+	error = runner_read_environment(&runner);
+	if (error)
+		return error;
+	runner.shared = pro__sim_shared_create();
+	if (!runner.shared)
+		return PRO_ENOMEM;
+	is_single = runner.is_in_process && !test->is_in_process;
+	error = runner_run_all(&runner, runner.first_seed, runner.seeds) ? 0 : PRO_ECANCELED;
+	verdict->seeds = runner.shared->seeds;
+	verdict->steps = runner.shared->steps;
+	verdict->completions = runner.shared->completions;
+	verdict->hash = runner.shared->hash;
+	if (error && !is_single)
+		runner_shrink(&runner);
+	if (error)
+		runner_tell(&runner, verdict);
+	pro__sim_shared_destroy(runner.shared);
+	if (runner.trace && runner.trace != stderr)
+		fclose(runner.trace);
+	return error;
+}
