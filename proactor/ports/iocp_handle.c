@@ -216,16 +216,18 @@ static void ignore_unreachable(struct iocp_port *port, struct iocp_handle *handl
 			0, &done, NULL, NULL);
 }
 
+/* Looks at what the value is, and makes it ready for overlapped calls if it is to have them. */
 static DWORD handle_open(struct iocp_port *port, struct iocp_handle *handle, bool associates)
 {
 	bool is_plain = false;
-	DWORD error;
+	DWORD error = 0;
 
 	if (!look_at_socket(port, handle, &is_plain) && !look_at_file(port, handle))
 		return ERROR_INVALID_HANDLE;
 	if (!associates)
 		return 0;
-	error = pro__iocp_associate(port, handle);
+	if (!handle->is_associated)
+		error = pro__iocp_associate(port, handle);
 	if (error == ERROR_INVALID_PARAMETER && handle->kind != IOCP_STREAM &&
 			handle->kind != IOCP_DGRAM) {
 		/* Not opened for overlapped access. */
@@ -240,13 +242,21 @@ static DWORD handle_open(struct iocp_port *port, struct iocp_handle *handle, boo
 	return 0;
 }
 
-/* Whether what was known of the value may be wrong: somebody closed it without us. Then it can be
- * associated again. */
-static bool is_another(struct iocp_port *port, struct iocp_handle *handle)
+/* Somebody may have closed the value without us, and it may mean something else by now: then it can
+ * be associated again, and what was known is forgotten. */
+static DWORD handle_check(struct iocp_port *port, struct iocp_handle *handle, bool associates)
 {
-	if (handle->outstanding > 0 || !handle->is_associated)
-		return false;
-	return pro__iocp_associate(port, handle) == 0;
+	bool is_new = handle->is_associated && handle->outstanding == 0 &&
+				  pro__iocp_associate(port, handle) == 0;
+
+	if (is_new) {
+		handle->generation = ++port->table.generation;
+		handle->skips_success = false;
+		handle->position = 0;
+	}
+	if (!is_new && (!associates || handle->is_associated || handle->kind == IOCP_BLOCKING))
+		return 0;
+	return handle_open(port, handle, associates || is_new);
 }
 
 int pro__iocp_handle_get(struct iocp_port *port, HANDLE value, bool associates,
@@ -255,27 +265,22 @@ int pro__iocp_handle_get(struct iocp_port *port, HANDLE value, bool associates,
 	struct iocp_handle *handle = pro__iocp_handle_find(port, value);
 
 	*result = NULL;
-	if (handle && is_another(port, handle)) {
-		pro__iocp_handle_forget(port, handle);
-		pro__iocp_handle_free(port, handle);
-		handle = NULL;
-	}
-	if (handle && associates && !handle->is_associated && handle->kind != IOCP_BLOCKING)
-		*os_error = handle_open(port, handle, true);
-	else
+	if (handle) {
+		*os_error = handle_check(port, handle, associates);
+	} else {
 		*os_error = 0;
-	if (!handle) {
 		handle = table_add(port, value);
 		if (!handle)
 			return PRO_ENOMEM;
 		*os_error = handle_open(port, handle, associates);
-		if (*os_error) {
+	}
+	if (*os_error) {
+		if (handle->outstanding == 0) {
 			pro__iocp_handle_forget(port, handle);
 			pro__iocp_handle_free(port, handle);
 		}
-	}
-	if (*os_error)
 		return pro__error_from_os((int)*os_error);
+	}
 	*result = handle;
 	return 0;
 }

@@ -48,16 +48,18 @@ struct pro_message_block *pro__iocp_take_lent(
 		struct iocp_port *port, struct pro_operation *operation)
 {
 	struct pro_lent_pool *pool = pro__lent_pool(port->proactor);
-	struct pro_message_block *block = pro__lent_pool_take(pool);
+	struct pro_message_block *block;
 	size_t size;
 	unsigned count;
 
-	if (block)
-		return block;
+	/* First, since a pool without memory gives no block back that could be waited for. */
 	if (!pro__lent_pool_memory(pool, &size, &count)) {
 		pro__iocp_complete_error(port, operation, PRO_ENOMEM);
 		return NULL;
 	}
+	block = pro__lent_pool_take(pool);
+	if (block)
+		return block;
 	pro__list_append(&port->starving, &iocp_flight(operation)->link);
 	pro__lent_pool_starve(pool);
 	return NULL;
