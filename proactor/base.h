@@ -61,7 +61,8 @@ PRO_BEGIN_DECLS
 typedef intptr_t pro_handle;
 #define PRO_INVALID_HANDLE ((pro_handle)-1)
 
-/* One piece of a gathered or scattered transfer, laid out as the system's own (struct iovec, WSABUF). */
+/* One piece of a gathered or scattered transfer, laid out as the system's own (struct iovec,
+ * WSABUF). */
 #if defined(_WIN32)
 typedef uint32_t pro_buffer_length;
 struct pro_buffer {
