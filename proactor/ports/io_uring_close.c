@@ -1,8 +1,8 @@
 /* Closing handles; and leaving a ring whose thread has ended.
  *
  * close(2) alone would neither complete what is in flight on a socket nor tell the peer. So
- * everything on the descriptor is cancelled, and hard-linked to that the kernel closes it: nobody
- * can get the number before. */
+ * everything on the descriptor is cancelled, and behind that the kernel closes it: nobody can get
+ * the number before. */
 #include "io_uring.h"
 
 #include <assert.h>
@@ -50,8 +50,7 @@ enum { REQUEST_CANCELS = 1 };
 
 static void close_send(struct pro__ring_port *port, struct pro_close_request *request)
 {
-	bool cancels =
-			request->port[0] == REQUEST_CANCELS && (port->ring.features & PRO__RING_CANCEL_FD);
+	bool cancels = request->port[0] == REQUEST_CANCELS;
 	struct io_uring_sqe *sqe;
 
 	if (!pro__ring_has_room(&port->ring, cancels ? 2 : 1)) {
@@ -71,11 +70,16 @@ static void close_send(struct pro__ring_port *port, struct pro_close_request *re
 	queue_push(&port->closing, request);
 }
 
-/* Ends the flights that are parked, and marks those in the kernel; whether there are any. Kernels
- * that can not cancel by descriptor are asked for each. */
+/* A cancel by descriptor looks at every request of the ring: with thousands of connections that
+ * costs more than a cancel for each of the few flights that a connection has. */
+#define FLIGHTS_FEW 8
+
+/* Ends the flights that are parked and asks for the end of those in the kernel; whether these are
+ * so many that they are left to one cancel by descriptor. */
 static bool end_flights(struct pro__ring_port *port, struct pro__ring_fd *entry)
 {
-	bool has_flights = false;
+	bool can_all = port->ring.features & PRO__RING_CANCEL_FD;
+	unsigned in_kernel = 0;
 	struct pro_list_node *node;
 	struct pro_list_node *next;
 
@@ -92,11 +96,12 @@ static bool end_flights(struct pro__ring_port *port, struct pro__ring_fd *entry)
 			pro__flight_end_cancelled(port, pro__flight_operation(flight));
 			continue;
 		}
-		has_flights = true;
-		if (!was_cancelled && !(port->ring.features & PRO__RING_CANCEL_FD))
+		if (++in_kernel > FLIGHTS_FEW && can_all)
+			continue;
+		if (!was_cancelled)
 			pro__flight_send_cancel(port, flight);
 	}
-	return has_flights;
+	return in_kernel > FLIGHTS_FEW && can_all;
 }
 
 void pro__ring_close_handle(struct pro__ring_port *port, struct pro_close_request *request)
