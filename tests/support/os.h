@@ -27,6 +27,10 @@ void os_yield(void);
 long os_thread_id(void);
 void os_wait_until_asleep(long thread_id);
 
+/* Lets a sanitizer start the threads that it needs itself, so that they are counted from the
+ * beginning. */
+void os_settle_threads(void);
+
 /* Whether a sanitizer slows this program down. */
 bool os_is_sanitized(void);
 

@@ -9,6 +9,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -171,6 +172,21 @@ extern void __tsan_init(void) __attribute__((weak));
 bool os_is_sanitized(void)
 {
 	return __asan_init || __tsan_init;
+}
+
+static void *do_nothing(void *argument)
+{
+	return argument;
+}
+
+void os_settle_threads(void)
+{
+	pthread_t thread;
+
+	if (!__tsan_init)
+		return;
+	ck_assert_int_eq(pthread_create(&thread, NULL, do_nothing, NULL), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 }
 
 void os_make_directory(char *path, size_t size)

@@ -197,6 +197,10 @@ void os_wait_until_asleep(long thread_id)
 		SwitchToThread();
 }
 
+void os_settle_threads(void)
+{
+}
+
 bool os_is_sanitized(void)
 {
 	return false;

@@ -96,6 +96,9 @@ struct pro_addr world_addr(const char *text);
 bool world_is_long(void);
 unsigned world_number(unsigned usual, unsigned in_long_runs);
 
+/* Whether PROACTOR_TEST_SHARED=1 asks for proactors whose loop several threads may run. */
+bool world_is_shared(void);
+
 /* A time that a test may take on a busy machine or under a sanitizer; a promise of the contract is
  * never stretched so. */
 uint64_t world_limit_ms(uint64_t limit_ms);
