@@ -249,7 +249,7 @@ struct pro_sim_test {
 	int64_t faults_ms;    /* virtual time after which the faults stop; 30,000 by default */
 	int64_t limit_ms;     /* virtual time in which all must be done then; 300,000 by default */
 	bool is_in_process;   /* no child process is used: a crash ends the program then */
-	unsigned seconds_max; /* of real time for one seed, in a child process; 60 by default */
+	unsigned seconds_max; /* of processor time for one seed, in a child process; 30 by default */
 
 	/* Makes proactors, handlers and files in the world, and what the other functions get in
 	 * *context. Anything but 0 is a failure. Needed. */

@@ -7,8 +7,10 @@
 
 /* What a look that does not wait costs of virtual time: a program that only looks gets on too. */
 #define POLL_NS 1000u
-/* How often a loop may wait for nothing before the program is ended: it would never return. */
-#define STALLS_MAX 100u
+/* How often a loop may look at a world in which nothing can happen any more. */
+#define STALLS_MAX 100000u
+/* How many times the steps of a run may be taken before it is, likewise. */
+#define STEPS_BEYOND 2u
 
 _Static_assert(sizeof(void *) + sizeof(uint32_t) <= sizeof(((struct pro_operation *)0)->port),
 		"an operation has room for what the simulated port keeps in it");
@@ -18,6 +20,7 @@ static int sim_create(struct pro_proactor *proactor, const struct pro_proactor_o
 {
 	struct pro_sim *sim = options->sim;
 	struct sim_port *port;
+	char name[SIM_NAME_MAX];
 
 	*result = NULL;
 	if (options->is_shared || options->concurrency != 1) {
@@ -35,7 +38,8 @@ static int sim_create(struct pro_proactor *proactor, const struct pro_proactor_o
 	port->run_ns = UINT64_MAX;
 	port->handles_max = sim->options.handles_max;
 	pro__list_init(&port->starving);
-	snprintf(port->name, sizeof(port->name), "p%u", port->id + 1);
+	snprintf(name, sizeof(name), "p%u", port->id + 1);
+	pro__sim_name_port(port, name);
 	for (unsigned i = 0; i < PRO_SIM_PROACTORS_MAX; i++)
 		sim->clogged_until_ns[port->id][i] = sim->clogged_until_ns[i][port->id] = 0;
 	snprintf(report->features, sizeof(report->features), "virtual time, seed %llu",
@@ -118,15 +122,28 @@ static bool port_has_something(const struct sim_port *port)
 	return port->ready_count > 0 || port->has_lent_block || port->is_woken;
 }
 
-/* The loop would wait for ever. It is ended, so that the test can tell; a loop that does not heed
- * that, because it drains, never returns. */
+/* The loop would wait for ever. It is ended, so that the test can tell. */
 static void port_stall(struct sim_port *port)
 {
+	port->is_told = true;
+	pro__sim_check_freed(port->sim);
 	pro__sim_found(port->sim, PRO_SIM_CHECK_STALL,
 			"the loop of %s waits, and nothing can happen any more", port->name);
 	pro_proactor_end_event_loop(port->proactor);
-	if (++port->stalls > STALLS_MAX)
-		abort();
+}
+
+/* A loop that drains does not heed its end. When a handler was freed too soon, say, it would never
+ * return: that ends the program. */
+static void port_count_stall(struct sim_port *port)
+{
+	const struct pro_sim *sim = port->sim;
+
+	if (sim->events.count > 0 && sim->steps / STEPS_BEYOND <= sim->options.steps_max)
+		return;
+	if (++port->stalls < STALLS_MAX)
+		return;
+	pro__sim_found(port->sim, PRO_SIM_CHECK_STALL, "the loop of %s does not end", port->name);
+	abort();
 }
 
 static void port_wait(struct sim_port *port, int64_t timeout_ns)
@@ -139,6 +156,7 @@ static void port_wait(struct sim_port *port, int64_t timeout_ns)
 		limit_ns = now_ns + POLL_NS;
 	else if (timeout_ns > 0 && (uint64_t)timeout_ns < UINT64_MAX - now_ns)
 		limit_ns = now_ns + (uint64_t)timeout_ns;
+	port_count_stall(port);
 	while (!port_has_something(port)) {
 		if (pro__sim_advance(sim, limit_ns))
 			continue;
@@ -160,8 +178,11 @@ static void sim_wait(struct pro_port *pro_port, int64_t timeout_ns, uint64_t *sy
 	if (pro__sim_deliver(port) > 0 || is_woken || port->is_driven)
 		return;
 	/* A test that runs a loop itself gets control back after a failure. */
-	if (pro__sim_has_failed(port->sim))
+	if (pro__sim_has_failed(port->sim) && !port->is_told) {
+		port->is_told = true;
 		pro_proactor_end_event_loop(port->proactor);
+		return;
+	}
 	port_wait(port, timeout_ns);
 	port->is_woken = false;
 	pro__sim_feed(port);

@@ -48,6 +48,8 @@ void *pro__sim_pool_at(const struct sim_pool *pool, uint32_t index);
 /* What pro_sim_allocator hands out (sim_allocator.c). */
 void pro__sim_memory_init(struct pro_sim *sim);
 void pro__sim_memory_fini(struct pro_sim *sim);
+/* Finds what was written to after its end. */
+void pro__sim_check_freed(struct pro_sim *sim);
 
 /* ---- choices ---- */
 
@@ -265,11 +267,13 @@ struct sim_port {
 	bool is_driven; /* the world runs its loop: a wait does not wait */
 	bool is_crashed;
 	bool has_lent_block;
+	bool is_told; /* of a failure: its loop was ended */
 	unsigned stalls;
 	unsigned handles;
 	unsigned handles_max;
 };
 
+/* Events that are kept. */
 #define SIM_TRACE 64u
 
 enum sim_trace_kind {
@@ -293,6 +297,13 @@ struct sim_trace {
 	uint8_t kind; /* enum sim_trace_kind */
 	uint8_t port;
 	uint8_t opcode; /* or enum pro_sim_fault */
+};
+
+/* The latest events, in memory that outlives a crash when a runner wants to know. */
+struct sim_log {
+	struct sim_trace events[SIM_TRACE];
+	uint64_t count;
+	char names[PRO_SIM_PROACTORS_MAX][SIM_NAME_MAX];
 };
 
 #define SIM_HOSTS_MAX 32
@@ -346,8 +357,8 @@ struct pro_sim {
 	uint64_t failure_step;
 	void (*failed)(void *context, const struct pro_sim *sim); /* the runner's */
 	void *failed_context;
-	struct sim_trace trace[SIM_TRACE];
-	uint64_t traced;
+	struct sim_log *log;
+	struct sim_log own_log;
 };
 
 static inline uint64_t pro__sim_now(const struct pro_sim *sim)
@@ -547,6 +558,9 @@ int pro__sim_root_list(struct pro_port *port, void *root, const char *name,
 
 /* ---- traces and checks (sim_check.c) ---- */
 
+void pro__sim_name_port(struct sim_port *port, const char *name);
+/* The latest events as lines; those that fit. */
+void pro__sim_format_log(const struct sim_log *log, char *text, size_t size);
 void pro__sim_trace(struct pro_sim *sim, enum sim_trace_kind kind, const struct sim_port *port,
 		pro_handle handle, unsigned opcode, int error, uint64_t bytes);
 /* A mistake of that kind, unless nobody wants to know. */
@@ -569,9 +583,10 @@ struct sim_shared {
 	uint64_t completions;
 	uint64_t hash;
 	bool is_failure;
+	bool is_leak;  /* of a batch of seeds */
 	uint64_t step; /* of the failure */
 	char failure[512];
-	char events[6144];
+	struct sim_log log;
 };
 
 /* NULL: there is no memory. */
@@ -580,7 +595,7 @@ void pro__sim_shared_destroy(struct sim_shared *shared);
 /* Calls `run` in a child process and waits for its end; true when it came back from there. How it
  * ended otherwise stands in `why`. Where there are no child processes it is called here. */
 bool pro__sim_child_run(void (*run)(void *context), void *context, char *why, size_t why_size);
-/* In the child: it ends if it is still at work in so many seconds. */
+/* In the child: it ends when it has worked so many seconds more. */
 void pro__sim_child_limit(unsigned seconds);
 /* Whether a sanitizer knows of memory that nobody can reach any more. */
 bool pro__sim_has_leak(void);

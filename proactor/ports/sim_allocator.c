@@ -82,8 +82,8 @@ static void *sim_memory_allocate(void *context, size_t size)
 	return piece->bytes;
 }
 
-/* Looks whether the piece was left alone, and gives it back to the system. */
-static void piece_let_go(struct pro_sim *sim, struct sim_piece *piece)
+/* Whether the piece was left alone since its end. It can be read from now on. */
+static void piece_check(struct pro_sim *sim, struct sim_piece *piece)
 {
 	const unsigned char *bytes = (const unsigned char *)piece->bytes;
 
@@ -95,6 +95,11 @@ static void piece_let_go(struct pro_sim *sim, struct sim_piece *piece)
 					piece->size, (unsigned long long)piece->step);
 			break;
 		}
+}
+
+static void piece_let_go(struct pro_sim *sim, struct sim_piece *piece)
+{
+	piece_check(sim, piece);
 	sim->freed_bytes -= piece->size;
 	pro__list_remove(&piece->link);
 	pro__sim_free(piece);
@@ -159,6 +164,16 @@ void pro__sim_memory_fini(struct pro_sim *sim)
 
 		pro__list_remove(&piece->link);
 		pro__sim_free(piece);
+	}
+}
+
+void pro__sim_check_freed(struct pro_sim *sim)
+{
+	struct pro_list_node *node;
+
+	for (node = sim->freed.next; node != &sim->freed; node = node->next) {
+		piece_check(sim, piece_from_link(node));
+		hide(piece_from_link(node));
 	}
 }
 

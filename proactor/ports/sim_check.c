@@ -60,11 +60,12 @@ static const char *kind_text(enum sim_trace_kind kind)
 	return "?";
 }
 
-static const char *port_name(const struct pro_sim *sim, unsigned id)
+void pro__sim_name_port(struct sim_port *port, const char *name)
 {
-	const struct sim_port *port = id < sim->ports.made ? pro__sim_pool_at(&sim->ports, id) : NULL;
+	struct sim_log *log = port->sim->log;
 
-	return port ? port->name : "";
+	snprintf(port->name, sizeof(port->name), "%s", name);
+	memcpy(log->names[port->id], port->name, sizeof(port->name));
 }
 
 static bool has_opcode(enum sim_trace_kind kind)
@@ -73,13 +74,14 @@ static bool has_opcode(enum sim_trace_kind kind)
 }
 
 static void format_trace(
-		const struct pro_sim *sim, const struct sim_trace *trace, char *line, size_t size)
+		const struct sim_log *log, const struct sim_trace *trace, char *line, size_t size)
 {
 	const enum sim_trace_kind kind = (enum sim_trace_kind)trace->kind;
 	const uint64_t us = (trace->now_ns - UINT64_C(1000000000000)) / 1000;
 	int length = snprintf(line, size, "%8llu %6llu.%06llu s  %-8s %s",
 			(unsigned long long)trace->step, (unsigned long long)(us / 1000000),
-			(unsigned long long)(us % 1000000), port_name(sim, trace->port), kind_text(kind));
+			(unsigned long long)(us % 1000000),
+			trace->port < PRO_SIM_PROACTORS_MAX ? log->names[trace->port] : "", kind_text(kind));
 
 	if (length < 0 || (size_t)length >= size)
 		return;
@@ -109,7 +111,7 @@ static uint64_t mix(uint64_t hash, uint64_t word)
 void pro__sim_trace(struct pro_sim *sim, enum sim_trace_kind kind, const struct sim_port *port,
 		pro_handle handle, unsigned opcode, int error, uint64_t bytes)
 {
-	struct sim_trace *trace = &sim->trace[sim->traced++ % SIM_TRACE];
+	struct sim_trace *trace = &sim->log->events[sim->log->count++ % SIM_TRACE];
 	char line[LINE_MAX_];
 
 	trace->step = sim->steps;
@@ -127,31 +129,34 @@ void pro__sim_trace(struct pro_sim *sim, enum sim_trace_kind kind, const struct 
 									   trace->opcode);
 	if (!sim->options.trace)
 		return;
-	format_trace(sim, trace, line, sizeof(line));
+	format_trace(sim->log, trace, line, sizeof(line));
 	sim->options.trace(sim->options.trace_context, line);
 }
 
-char *pro_sim_events(const struct pro_sim *sim, char *text, size_t size)
+void pro__sim_format_log(const struct sim_log *log, char *text, size_t size)
 {
-	uint64_t at = sim->traced > SIM_TRACE ? sim->traced - SIM_TRACE : 0;
+	uint64_t at = log->count > SIM_TRACE ? log->count - SIM_TRACE : 0;
 	size_t used = 0;
 
-	if (size == 0)
-		return text;
-	/* The latest that fit. */
-	if (sim->traced - at > size / LINE_MAX_)
-		at = sim->traced - size / LINE_MAX_;
+	if (log->count - at > size / LINE_MAX_)
+		at = log->count - size / LINE_MAX_;
 	text[0] = '\0';
-	for (; at < sim->traced; at++) {
+	for (; at < log->count; at++) {
 		char line[LINE_MAX_];
 		int length;
 
-		format_trace(sim, &sim->trace[at % SIM_TRACE], line, sizeof(line));
+		format_trace(log, &log->events[at % SIM_TRACE], line, sizeof(line));
 		length = snprintf(text + used, size - used, "%s\n", line);
 		if (length < 0 || (size_t)length >= size - used)
 			break;
 		used += (size_t)length;
 	}
+}
+
+char *pro_sim_events(const struct pro_sim *sim, char *text, size_t size)
+{
+	if (size > 0)
+		pro__sim_format_log(sim->log, text, size);
 	return text;
 }
 

@@ -37,6 +37,7 @@ bool pro__sim_has_leak(void)
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,7 +59,7 @@ static bool tell_end(int status, char *why, size_t why_size)
 {
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return true;
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
 		snprintf(why, why_size, "it hangs");
 	else if (WIFSIGNALED(status))
 		snprintf(why, why_size, "it crashes: signal %d", WTERMSIG(status));
@@ -88,9 +89,16 @@ bool pro__sim_child_run(void (*run)(void *context), void *context, char *why, si
 	return tell_end(status, why, why_size);
 }
 
+/* Processor time, so that a busy machine makes no difference, and no signal handler either. */
 void pro__sim_child_limit(unsigned seconds)
 {
-	alarm(seconds);
+	struct rusage usage;
+	struct rlimit limit;
+
+	if (getrusage(RUSAGE_SELF, &usage) < 0 || getrlimit(RLIMIT_CPU, &limit) < 0)
+		return;
+	limit.rlim_cur = (rlim_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + seconds + 1;
+	setrlimit(RLIMIT_CPU, &limit);
 }
 
 /* Of the sanitizer, if there is one. */

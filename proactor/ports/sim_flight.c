@@ -374,6 +374,7 @@ void pro__sim_submit(struct pro_port *pro_port, struct pro_operation *operation)
 {
 	struct sim_port *port = pro__sim_port_of(pro_port);
 	struct sim_object *object;
+	struct sim_flight *flight;
 	int error;
 
 	if (port->is_crashed) {
@@ -385,8 +386,8 @@ void pro__sim_submit(struct pro_port *pro_port, struct pro_operation *operation)
 		return;
 	}
 	if (operation->opcode == PRO_OP_RESOLVE) {
-		pro__sim_delay(pro__sim_flight_make(port, operation, NULL, NULL),
-				pro__sim_disk_latency(port->sim));
+		flight = pro__sim_flight_make(port, operation, NULL, NULL);
+		pro__sim_delay(flight, pro__sim_disk_latency(port->sim));
 		return;
 	}
 	object = pro__sim_find_for(port, operation);

@@ -31,7 +31,7 @@ void pro_sim_test_init(struct pro_sim_test *test)
 	test->seeds = 1000;
 	test->faults_ms = 30000;
 	test->limit_ms = 300000;
-	test->seconds_max = 60;
+	test->seconds_max = 30;
 }
 
 /* ---- one seed ---- */
@@ -79,7 +79,6 @@ static void runner_note_failure(void *context, const struct pro_sim *sim)
 	shared->is_failure = true;
 	shared->step = pro_sim_failure_step(sim);
 	memcpy(shared->failure, pro_sim_failure(sim), sizeof(shared->failure));
-	pro_sim_events(sim, shared->events, sizeof(shared->events));
 }
 
 static void runner_run_seed(struct runner *runner, uint64_t seed)
@@ -95,6 +94,8 @@ static void runner_run_seed(struct runner *runner, uint64_t seed)
 		return;
 	session.sim->failed = runner_note_failure;
 	session.sim->failed_context = shared;
+	memset(&shared->log, 0, sizeof(shared->log));
+	session.sim->log = &shared->log;
 	session_run(&session);
 	if (runner->test->stop)
 		runner->test->stop(session.sim, session.context);
@@ -112,10 +113,13 @@ static void runner_run_seed(struct runner *runner, uint64_t seed)
 static void runner_note(struct runner *runner, const char *failure)
 {
 	struct sim_shared *shared = runner->shared;
+	const struct sim_log *log = &shared->log;
 
 	if (shared->is_failure)
 		return;
 	shared->is_failure = true;
+	if (log->count > 0)
+		shared->step = log->events[(log->count - 1) % SIM_TRACE].step;
 	snprintf(shared->failure, sizeof(shared->failure), "%s", failure);
 }
 
@@ -128,8 +132,10 @@ static void runner_run_range(void *context)
 		if (runner->looks_for_leaks && pro__sim_has_leak())
 			runner_note(runner, "memory is leaked");
 	}
-	if (!runner->looks_for_leaks && !runner->is_in_process && pro__sim_has_leak())
-		runner_note(runner, "memory is leaked by one of the seeds");
+	if (runner->looks_for_leaks || runner->is_in_process || !pro__sim_has_leak())
+		return;
+	runner->shared->is_leak = true;
+	runner_note(runner, "memory is leaked by one of the seeds");
 }
 
 /* Runs the range; true when nothing failed. The counts of what is through stay either way. */
@@ -140,7 +146,8 @@ static bool runner_run(struct runner *runner)
 
 	shared->is_failure = false;
 	shared->step = 0;
-	shared->failure[0] = shared->events[0] = '\0';
+	shared->failure[0] = '\0';
+	shared->is_leak = false;
 	if (runner->is_in_process)
 		runner_run_range(runner);
 	else if (!pro__sim_child_run(runner_run_range, runner, why, sizeof(why)))
@@ -157,7 +164,7 @@ static bool runner_run_batch(struct runner *runner, uint64_t first, uint64_t cou
 	runner->seeds = count;
 	if (runner_run(runner))
 		return true;
-	if (runner->shared->events[0] || runner->is_in_process || runner->shared->seeds == 0)
+	if (!runner->shared->is_leak)
 		return false;
 	runner->looks_for_leaks = true;
 	return runner_run(runner);
@@ -245,6 +252,7 @@ static void runner_tell(const struct runner *runner, struct pro_sim_verdict *ver
 {
 	const struct sim_shared *shared = runner->shared;
 	char faults[512];
+	size_t length;
 
 	verdict->is_failure = true;
 	verdict->seed = shared->seed;
@@ -258,8 +266,9 @@ static void runner_tell(const struct runner *runner, struct pro_sim_verdict *ver
 			"to see it again: PROACTOR_SIM_SEED=%" PRIu64 " PROACTOR_SIM_PARAMETER=%u "
 			"PROACTOR_SIM_FAULTS=%s PROACTOR_SIM_TRACE=-\n%s",
 			verdict->seed, verdict->step, verdict->failure, verdict->seed, verdict->parameter,
-			faults, shared->events[0] ? "the latest events:\n" : "");
-	append(verdict->text, sizeof(verdict->text), shared->events);
+			faults, shared->log.count > 0 ? "the latest events:\n" : "");
+	length = strlen(verdict->text);
+	pro__sim_format_log(&shared->log, verdict->text + length, sizeof(verdict->text) - length);
 }
 
 /* ---- the environment ---- */

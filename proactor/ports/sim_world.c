@@ -52,6 +52,7 @@ int pro_sim_create(struct pro_sim **result, const struct pro_sim_options *option
 	sim = pro__sim_allocate(sizeof(*sim));
 	sim->base.port = &pro__sim_port;
 	sim->options = *options;
+	sim->log = &sim->own_log;
 	sim->now_ns = BEGIN_NS;
 	sim->next_check_ns = BEGIN_NS + CHECK_EVERY_NS;
 	pro__sim_choices_init(&sim->choices, options);
@@ -117,12 +118,8 @@ int pro_sim_proactor_create(struct pro_sim *sim, const char *name,
 	if (error)
 		return error;
 	port = pro__sim_port_of(pro__port(*proactor));
-	if (name) {
-		size_t length = strnlen(name, SIM_NAME_MAX - 1);
-
-		memcpy(port->name, name, length);
-		port->name[length] = '\0';
-	}
+	if (name)
+		pro__sim_name_port(port, name);
 	return 0;
 }
 
@@ -312,6 +309,7 @@ int pro_sim_end(struct pro_sim *sim)
 		return PRO_EBUSY;
 	pro_sim_stop_faults(sim);
 	pro_sim_check(sim);
+	pro__sim_check_freed(sim);
 	for (uint32_t i = 0; i < sim->ports.made; i++) {
 		struct sim_port *port = pro__sim_pool_at(&sim->ports, i);
 

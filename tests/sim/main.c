@@ -11,6 +11,7 @@ int main(void)
 
 	suite_add_tcase(suite, sessions_tcase());
 	suite_add_tcase(suite, bugs_tcase());
+	suite_add_tcase(suite, speed_tcase());
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failures = srunner_ntests_failed(runner);

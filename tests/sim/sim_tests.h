@@ -77,5 +77,6 @@ TCase *network_tcase(void);
 TCase *files_tcase(void);
 TCase *sessions_tcase(void);
 TCase *bugs_tcase(void);
+TCase *speed_tcase(void);
 
 #endif
