@@ -46,6 +46,7 @@ static void append(struct pro_message_block **head, struct pro_message_block **t
  * first of them reports for both. */
 static void write_stream_prepare_report(struct pro_asynch_write_stream *writer)
 {
+	writer->report_os_error = writer->failed_os_error;
 	while (writer->done_head) {
 		struct pro_message_block *block = writer->done_head;
 
@@ -55,19 +56,32 @@ static void write_stream_prepare_report(struct pro_asynch_write_stream *writer)
 	}
 }
 
+static struct pro_message_block *write_stream_take_report(struct pro_asynch_write_stream *writer)
+{
+	struct pro_message_block *head = writer->report_head;
+
+	writer->report_head = NULL;
+	return head;
+}
+
 static void write_stream_report(struct pro_asynch_write_stream *writer)
 {
 	struct pro_operation *operation = &writer->operation;
 	struct pro_handler *handler = asynch_handler(operation);
-	struct pro_message_block *block = writer->report_head;
+	bool may_overlap = handler->owner.may_overlap;
+	struct pro_message_block *block;
 
+	if (may_overlap)
+		pro__loop_enter(handler->owner.proactor);
 	/* The writer may be gone when the last callback returns. */
-	writer->report_head = NULL;
+	block = write_stream_take_report(writer);
+	if (may_overlap)
+		pro__loop_leave(handler->owner.proactor);
 	while (block) {
 		struct pro_message_block *next = block->next;
 		struct pro_asynch_write_stream_result result = {
 				.error = block->queue_error,
-				.os_error = block->queue_error ? writer->failed_os_error : 0,
+				.os_error = block->queue_error ? writer->report_os_error : 0,
 				.bytes_transferred = block->queue_sent,
 				.act = block->queue_act,
 				.completion_key = operation->completion_key,

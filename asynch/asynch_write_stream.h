@@ -29,8 +29,9 @@ struct pro_asynch_write_stream {
 	size_t head_sent; /* bytes of the head's message that went out */
 	struct pro_event done_event;
 	int failed_os_error;
-	bool is_reporting; /* done_event is queued */
-	bool is_broken;    /* a message was cut: later writes fail with PRO_EPIPE */
+	int report_os_error; /* of what is being reported */
+	bool is_reporting;   /* done_event is queued */
+	bool is_broken;      /* a message was cut: later writes fail with PRO_EPIPE */
 	bool is_shut_down;
 	PRO_ATOMIC(bool) is_shutting_down; /* the end of the stream follows what is queued */
 	struct pro_buffer buffers[PRO_WRITE_BUFFERS];

@@ -6,7 +6,11 @@
  * the port; else park. After a batch the same thread goes on, so that as long as callbacks are
  * short one thread does everything and nobody else is woken. Others are woken when a batch would
  * take long, when a callback says that it blocks, and by an alarm when one blocks without saying
- * so. */
+ * so; they take the rest of its batch too.
+ *
+ * A thread that does not lead looks into the port as well, and may find there what was to wake the
+ * leader. So it does what the leader would have done, and calls the leader again if that was
+ * called. */
 #include "crew.h"
 
 #include "ports/parking.h"
@@ -36,8 +40,12 @@ struct pro__crew {
 	unsigned wakes;   /* of them are on their way */
 	bool has_leader;
 	bool is_alarm_set;
-	uint64_t look_ns;     /* the leader's interval now */
-	uint64_t callback_ns; /* what a callback took lately, as a moving average */
+	bool is_leader_called;
+	unsigned dispatching;       /* threads in callbacks, those that block too */
+	uint64_t leader_until_ns;   /* the leader waits no longer than this */
+	uint64_t look_ns;           /* the leader's interval now */
+	uint64_t callback_ns;       /* what a callback took lately, as a moving average */
+	struct pro_list_node seats; /* of the threads that run the loop */
 };
 
 /* What is dispatched without the lock. */
@@ -52,9 +60,23 @@ struct dispatch {
 struct seat {
 	struct pro_proactor *proactor;
 	struct seat *outer; /* of another proactor's loop, inside whose callback this one runs */
+	struct pro_list_node link;
+	bool is_dispatching;
 	bool is_blocking;
-	unsigned count;
+	bool has_blocked;       /* in this batch */
+	bool was_robbed;        /* of what is behind `next` */
+	uint64_t began_ns;      /* when the batch did */
+	unsigned count;         /* of the batch; changed with the lock */
+	unsigned kept;          /* what a robber left begins here */
+	_Atomic(unsigned) next; /* of the batch to be called; whoever moves it has what it passed */
 	struct dispatch batch[BATCH_MAX];
+};
+
+/* What one call of the loop is to do. */
+struct run {
+	uint64_t deadline_ns;
+	bool heeds_end;
+	bool is_one; /* one turn with callbacks is enough */
 };
 
 static _Thread_local struct seat *current_seat;
@@ -97,6 +119,7 @@ int pro__crew_create(struct pro_proactor *proactor)
 	memset(crew, 0, sizeof(*crew));
 	crew->concurrency = proactor->options.concurrency;
 	crew->callback_ns = BATCH_NS / 8;
+	pro__list_init(&crew->seats);
 	error = pro__mutex_init(&crew->lock);
 	if (error)
 		goto fail_crew;
@@ -128,10 +151,31 @@ void pro__crew_destroy(struct pro_proactor *proactor)
 
 static void crew_unpark(struct pro__crew *crew)
 {
-	if (crew->parked == crew->wakes)
+	if (crew->parked <= crew->wakes)
 		return;
 	crew->wakes++;
 	pro__parking_wake(&crew->parking);
+}
+
+/* The leader must look again at `by_ns` at the latest. */
+static void crew_call_leader(struct pro_proactor *proactor, uint64_t by_ns)
+{
+	struct pro__crew *crew = proactor->crew;
+
+	if (!crew->has_leader || crew->leader_until_ns <= by_ns)
+		return;
+	crew->leader_until_ns = by_ns;
+	crew->is_leader_called = true;
+	proactor->port_vtbl->wake(proactor->port);
+}
+
+/* Another thread is to go on: one that is parked, or else the leader. */
+static void crew_send_another(struct pro_proactor *proactor)
+{
+	if (proactor->crew->parked > proactor->crew->wakes)
+		crew_unpark(proactor->crew);
+	else
+		crew_call_leader(proactor, 0);
 }
 
 static void crew_set_alarm(struct pro__crew *crew, bool is_set)
@@ -166,17 +210,47 @@ static void crew_park(struct pro_proactor *proactor, uint64_t deadline_ns)
 static void crew_lead(struct pro_proactor *proactor, uint64_t deadline_ns)
 {
 	struct pro__crew *crew = proactor->crew;
+	uint64_t timers_ns = pro__proactor_timers_due_ns(proactor);
 	uint64_t look_at_ns;
 
-	crew->has_leader = true;
 	if (crew->running > 0) {
 		look_at_ns = pro_proactor_now_ns(proactor) + crew->look_ns;
 		crew->look_ns = crew->look_ns * 2 < LOOK_LAST_NS ? crew->look_ns * 2 : LOOK_LAST_NS;
 		if (look_at_ns < deadline_ns)
 			deadline_ns = look_at_ns;
 	}
+	crew->has_leader = true;
+	crew->is_leader_called = false;
+	crew->leader_until_ns = timers_ns < deadline_ns ? timers_ns : deadline_ns;
 	pro__proactor_wait(proactor, deadline_ns, true);
 	crew->has_leader = false;
+}
+
+/* Takes requests and timers; a timer that another thread leads too long for is told to that. */
+static void crew_begin_turn(struct pro_proactor *proactor)
+{
+	pro__proactor_begin_turn(proactor);
+	if (proactor->crew->has_leader)
+		crew_call_leader(proactor, pro__proactor_timers_due_ns(proactor));
+}
+
+/* Looks into the port without waiting, though another thread may lead. Returns whether it left
+ * nothing for the port to do. */
+static bool crew_poll(struct pro_proactor *proactor)
+{
+	bool is_quiet;
+
+	pro__proactor_wait(proactor, 0, false);
+	if (proactor->crew->has_leader) {
+		/* Whoever pushed before this did not wake the leader again, and is heard below. */
+		atomic_store(&proactor->is_sleeping, true);
+		if (proactor->crew->is_leader_called)
+			proactor->port_vtbl->wake(proactor->port);
+	}
+	is_quiet = !atomic_load(&proactor->inbox) &&
+			   !pro__proactor_is_past(proactor, pro__proactor_timers_due_ns(proactor));
+	crew_begin_turn(proactor);
+	return is_quiet;
 }
 
 void pro__wait_begin(struct pro_proactor *proactor, bool blocks)
@@ -195,12 +269,47 @@ void pro__wait_end(struct pro_proactor *proactor)
 		crew_lock(proactor);
 }
 
-/* ---- dispatch ---- */
+/* ---- batches ---- */
+
+static bool seat_has_event(const struct seat *seat, unsigned count, const struct pro_event *event)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (seat->batch[i].event == event)
+			return true;
+	return false;
+}
+
+static bool seat_has_owner(const struct seat *seat, unsigned count, const struct pro_owner *owner)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (seat->batch[i].owner == owner)
+			return true;
+	return false;
+}
+
+/* A repeating timer, for one, may expire again before its last expiration was told. */
+static bool event_is_taken(const struct pro__crew *crew, const struct pro_event *event)
+{
+	const struct pro_list_node *node;
+
+	for (node = crew->seats.next; node != &crew->seats; node = node->next) {
+		const struct seat *seat = pro_container_of(node, struct seat, link);
+
+		if (seat_has_event(seat, seat->count, event))
+			return true;
+	}
+	return false;
+}
 
 /* Callbacks of one handler run on one thread at a time, in the order of their events: what comes
- * while it is busy waits with it. */
-static bool owner_is_taken(struct pro_owner *owner, const struct seat *seat)
+ * while it is busy waits with it. Those of a handler that lets them overlap do, but not two of one
+ * operation. */
+static bool must_wait(const struct seat *seat, const struct pro_event *event)
 {
+	const struct pro_owner *owner = event->owner;
+
+	if (owner->may_overlap)
+		return event_is_taken(seat->proactor->crew, event);
 	return owner->runner && owner->runner != seat;
 }
 
@@ -214,17 +323,13 @@ static void owner_defer(struct pro_owner *owner, struct pro_event *event)
 	owner->deferred_tail = event;
 }
 
+/* What waited is older than anything of the owner that is queued. */
 static void owner_return_deferred(struct pro_owner *owner)
 {
-	struct pro_event *event = owner->deferred_head;
+	struct pro_event *head = owner->deferred_head;
 
 	owner->deferred_head = NULL;
-	while (event) {
-		struct pro_event *next = event->next;
-
-		pro__event_push(owner->proactor, event);
-		event = next;
-	}
+	pro__event_return(owner->proactor, head);
 }
 
 static void seat_take(struct seat *seat, struct pro_event *event)
@@ -238,7 +343,7 @@ static void seat_take(struct seat *seat, struct pro_event *event)
 			.finish = event->vtbl->finish,
 			.owner = owner,
 	};
-	if (!(owner->flags & PRO__OWNER_CONCURRENT)) {
+	if (!owner->may_overlap) {
 		owner->runner = seat;
 		owner->runs++;
 	}
@@ -246,40 +351,130 @@ static void seat_take(struct seat *seat, struct pro_event *event)
 		event->vtbl->prepare(event);
 }
 
+/* A thread whose batch has come to a stop before its end. */
+static struct seat *crew_find_late(const struct pro_proactor *proactor)
+{
+	const struct pro__crew *crew = proactor->crew;
+	struct pro_list_node *node;
+	uint64_t now_ns;
+
+	if (crew->dispatching == 0)
+		return NULL;
+	now_ns = proactor->port_vtbl->now_ns(proactor->port);
+	for (node = crew->seats.next; node != &crew->seats; node = node->next) {
+		struct seat *seat = pro_container_of(node, struct seat, link);
+
+		if (seat->is_dispatching && !seat->was_robbed &&
+				(seat->is_blocking || now_ns - seat->began_ns >= ALARM_NS) &&
+				atomic_load_explicit(&seat->next, memory_order_relaxed) < seat->count)
+			return seat;
+	}
+	return NULL;
+}
+
+/* Takes what the victim has not called yet, but for what must come after that which it has. */
+static void seat_rob(struct seat *seat, struct seat *victim)
+{
+	unsigned first = atomic_exchange(&victim->next, BATCH_MAX);
+	unsigned kept = first;
+
+	victim->was_robbed = true;
+	for (unsigned i = first; i < victim->count; i++) {
+		const struct dispatch dispatch = victim->batch[i];
+
+		if (dispatch.owner->may_overlap ? seat_has_event(victim, first, dispatch.event)
+										: seat_has_owner(victim, first, dispatch.owner)) {
+			victim->batch[kept++] = dispatch;
+			continue;
+		}
+		seat->batch[seat->count++] = dispatch;
+		if (dispatch.owner->runner == victim)
+			dispatch.owner->runner = seat;
+	}
+	victim->kept = first;
+	if (victim->count > first)
+		victim->count = kept;
+}
+
 static void seat_take_batch(struct pro_proactor *proactor, struct seat *seat)
 {
 	uint64_t most = BATCH_NS / (proactor->crew->callback_ns + 1) + 1;
+	struct seat *late = crew_find_late(proactor);
 	struct pro_event *event;
 
 	seat->count = 0;
+	if (late)
+		seat_rob(seat, late);
 	while (seat->count < BATCH_MAX && seat->count < most && (event = pro__event_pop(proactor))) {
-		if (owner_is_taken(event->owner, seat))
+		if (must_wait(seat, event))
 			owner_defer(event->owner, event);
 		else
 			seat_take(seat, event);
 	}
 }
 
+/* Calls what was taken; what a robber left, when it was robbed. Returns with the lock. */
+static void seat_call_batch(struct pro_proactor *proactor, struct seat *seat)
+{
+	atomic_store_explicit(&seat->next, 0, memory_order_relaxed);
+	do {
+		unsigned count = seat->count;
+		unsigned i;
+
+		seat->was_robbed = false;
+		crew_unlock(proactor);
+		while ((i = atomic_fetch_add(&seat->next, 1)) < count)
+			seat->batch[i].call(seat->batch[i].event);
+		crew_lock(proactor);
+		if (seat->was_robbed)
+			atomic_store_explicit(&seat->next, seat->kept, memory_order_relaxed);
+	} while (seat->was_robbed && seat->kept < seat->count);
+}
+
 static void seat_finish_batch(struct seat *seat)
 {
-	for (unsigned i = 0; i < seat->count; i++) {
+	unsigned count = seat->count;
+
+	/* From here on none of these events is with this thread. */
+	seat->count = 0;
+	for (unsigned i = 0; i < count; i++) {
 		const struct dispatch *dispatch = &seat->batch[i];
 		struct pro_owner *owner = dispatch->owner;
 
 		/* After handle_close there is no owner any more. */
 		if (!dispatch->finish)
 			continue;
-		if (owner->runner == seat && --owner->runs == 0) {
+		if (owner->runner == seat && --owner->runs == 0)
 			owner->runner = NULL;
+		if (!owner->runner && owner->deferred_head)
 			owner_return_deferred(owner);
-		}
 		dispatch->finish(owner);
 	}
 }
 
+/* ---- dispatch ---- */
+
 static void crew_learn(struct pro__crew *crew, uint64_t spent_ns, unsigned count)
 {
 	crew->callback_ns = (crew->callback_ns * 7 + spent_ns / count) / 8;
+}
+
+static bool crew_has_work(const struct pro_proactor *proactor)
+{
+	return proactor->events_head || crew_find_late(proactor);
+}
+
+static bool crew_may_dispatch(const struct pro_proactor *proactor)
+{
+	return proactor->crew->running < proactor->crew->concurrency && crew_has_work(proactor);
+}
+
+/* One more thread is in callbacks: the leader must look after it. */
+static void crew_begin_running(struct pro_proactor *proactor, uint64_t now_ns)
+{
+	proactor->crew->running++;
+	proactor->crew->look_ns = LOOK_FIRST_NS;
+	crew_call_leader(proactor, now_ns + LOOK_LAST_NS);
 }
 
 /* Runs the callbacks of what was taken; returns how many. The loop may end in between: what was
@@ -287,86 +482,99 @@ static void crew_learn(struct pro__crew *crew, uint64_t spent_ns, unsigned count
 static int crew_dispatch(struct pro_proactor *proactor, struct seat *seat)
 {
 	struct pro__crew *crew = proactor->crew;
-	uint64_t began_ns;
-	uint64_t spent_ns;
+	unsigned count;
 
 	seat_take_batch(proactor, seat);
 	if (seat->count == 0)
 		return 0;
-	crew->running++;
-	crew->look_ns = LOOK_FIRST_NS;
+	seat->began_ns = pro_proactor_now_ns(proactor);
+	crew_begin_running(proactor, seat->began_ns);
 	if (proactor->events_head && crew->running < crew->concurrency)
-		crew_unpark(crew);
+		crew_send_another(proactor);
 	else if (crew->parked > 0)
 		crew_set_alarm(crew, true);
-	crew_unlock(proactor);
-	began_ns = pro_proactor_now_ns(proactor);
-	for (unsigned i = 0; i < seat->count; i++)
-		seat->batch[i].call(seat->batch[i].event);
-	spent_ns = pro_proactor_now_ns(proactor) - began_ns;
-	crew_lock(proactor);
-	crew->running--;
-	crew_learn(crew, spent_ns, seat->count);
+	crew->dispatching++;
+	seat->is_dispatching = true;
+	seat->has_blocked = false;
+	seat_call_batch(proactor, seat);
+	seat->is_dispatching = false;
+	crew->dispatching--;
+	/* A callback that forgot to say that it blocks no more. */
+	if (seat->is_blocking)
+		seat->is_blocking = false;
+	else
+		crew->running--;
+	count = seat->count;
+	if (!seat->has_blocked && count > 0)
+		crew_learn(crew, pro_proactor_now_ns(proactor) - seat->began_ns, count);
 	seat_finish_batch(seat);
-	return (int)seat->count;
+	return (int)count;
 }
 
-static bool crew_goes_on(struct pro_proactor *proactor, uint64_t deadline_ns, bool heeds_end)
+static bool crew_goes_on(struct pro_proactor *proactor, const struct run *run)
 {
-	return !pro__proactor_must_stop(proactor, heeds_end) && !pro__proactor_is_drained(proactor) &&
-		   !pro__proactor_is_past(proactor, deadline_ns);
+	return !pro__proactor_must_stop(proactor, run->heeds_end || run->is_one) &&
+		   !pro__proactor_is_drained(proactor) &&
+		   !pro__proactor_is_past(proactor, run->deadline_ns);
 }
 
-static int crew_turn(
-		struct pro_proactor *proactor, struct seat *seat, uint64_t deadline_ns, bool heeds_end)
+static int crew_turn(struct pro_proactor *proactor, struct seat *seat, const struct run *run)
 {
 	struct pro__crew *crew = proactor->crew;
+	bool is_quiet = true;
 
-	pro__proactor_begin_turn(proactor);
-	if (pro__proactor_is_drained(proactor) || pro__proactor_must_stop(proactor, heeds_end))
+	crew_begin_turn(proactor);
+	if (pro__proactor_is_drained(proactor) || pro__proactor_must_stop(proactor, run->heeds_end))
 		return 0;
 	/* What was started must reach the kernel, and what is complete must not wait behind a flood of
 	 * events, though another thread leads. */
-	if (!proactor->events_head && !crew->has_leader)
-		crew_lead(proactor, deadline_ns);
-	else
-		pro__proactor_wait(proactor, deadline_ns, false);
-	pro__proactor_begin_turn(proactor);
-	if (proactor->events_head && crew->running < crew->concurrency)
+	if (!crew->has_leader && !crew_has_work(proactor)) {
+		crew_lead(proactor, run->deadline_ns);
+		crew_begin_turn(proactor);
+	} else {
+		is_quiet = crew_poll(proactor);
+	}
+	if (crew_may_dispatch(proactor))
 		return crew_dispatch(proactor, seat);
-	if (!crew_goes_on(proactor, deadline_ns, heeds_end))
+	/* What this turn began must reach the kernel before a rest. */
+	if (!is_quiet || !crew_goes_on(proactor, run))
 		return 0;
 	if (crew->has_leader)
-		crew_park(proactor, deadline_ns);
-	else if (proactor->events_head)
-		crew_lead(proactor, deadline_ns);
+		crew_park(proactor, run->deadline_ns);
+	else if (crew_has_work(proactor))
+		crew_lead(proactor, run->deadline_ns);
 	return 0;
 }
+
+/* ---- the loop ---- */
 
 /* The next must take over what this thread did; when the loop is over, each that leaves tells one
  * more. */
 static void crew_leave(struct pro_proactor *proactor)
 {
 	struct pro__crew *crew = proactor->crew;
+	bool is_over = pro__proactor_is_drained(proactor) || pro__proactor_must_stop(proactor, true);
 
 	crew->threads--;
-	if (!crew->has_leader || pro__proactor_is_drained(proactor) ||
-			pro__proactor_must_stop(proactor, true))
-		crew_unpark(crew);
 	if (crew->threads == 0)
 		pro__proactor_arm_foreign_loop(proactor);
-	if (crew->has_leader &&
-			(pro__proactor_is_drained(proactor) || pro__proactor_must_stop(proactor, true)))
-		proactor->port_vtbl->wake(proactor->port);
+	else if (!crew->has_leader || is_over || crew_may_dispatch(proactor))
+		crew_send_another(proactor);
+	if (is_over)
+		crew_call_leader(proactor, 0);
 }
 
 int pro__crew_run(struct pro_proactor *proactor, uint64_t deadline_ns, bool heeds_end, bool is_one)
 {
+	const struct run run = {.deadline_ns = deadline_ns, .heeds_end = heeds_end, .is_one = is_one};
 	struct seat seat = {.proactor = proactor, .outer = current_seat};
 	const struct pro_proactor *outer_loop;
 	int error;
 	int count = 0;
 
+	/* The lock of a forked child may be held for ever. */
+	if (proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port))
+		return PRO_EFORKED;
 	if (seat_of(proactor))
 		return PRO_EBUSY;
 	outer_loop = pro__set_current_loop(NULL);
@@ -374,10 +582,12 @@ int pro__crew_run(struct pro_proactor *proactor, uint64_t deadline_ns, bool heed
 	error = proactor->port_vtbl->enter(proactor->port);
 	if (!error) {
 		current_seat = &seat;
+		pro__list_append(&proactor->crew->seats, &seat.link);
 		proactor->crew->threads++;
 		do
-			count = crew_turn(proactor, &seat, deadline_ns, heeds_end);
-		while (!(is_one && count > 0) && crew_goes_on(proactor, deadline_ns, heeds_end));
+			count = crew_turn(proactor, &seat, &run);
+		while (!(is_one && count > 0) && crew_goes_on(proactor, &run));
+		pro__list_remove(&seat.link);
 		crew_leave(proactor);
 		current_seat = seat.outer;
 	}
@@ -402,33 +612,41 @@ void pro_proactor_begin_blocking(struct pro_proactor *proactor)
 {
 	struct pro__crew *crew = proactor->crew;
 	struct seat *seat = crew ? seat_of(proactor) : NULL;
+	const struct pro_proactor *inner;
 
 	if (!seat || seat->is_blocking)
 		return;
+	inner = pro__set_current_loop(NULL);
 	crew_lock(proactor);
 	seat->is_blocking = true;
+	seat->has_blocked = true;
 	crew->running--;
 	/* What this callback started must not wait for its end. */
-	pro__proactor_begin_turn(proactor);
-	pro__proactor_wait(proactor, 0, false);
-	if (proactor->events_head || !crew->has_leader)
-		crew_unpark(crew);
+	crew_begin_turn(proactor);
+	if (!crew_poll(proactor))
+		crew_call_leader(proactor, 0);
+	if (!crew->has_leader || crew_may_dispatch(proactor))
+		crew_send_another(proactor);
 	crew_unlock(proactor);
+	pro__set_current_loop(inner);
 }
 
 void pro_proactor_end_blocking(struct pro_proactor *proactor)
 {
 	struct pro__crew *crew = proactor->crew;
 	struct seat *seat = crew ? seat_of(proactor) : NULL;
+	const struct pro_proactor *inner;
 
 	if (!seat || !seat->is_blocking)
 		return;
+	inner = pro__set_current_loop(NULL);
 	crew_lock(proactor);
 	seat->is_blocking = false;
 	/* For a while more than `concurrency` may run, as on NT: a callback is not stopped in its
 	 * middle. */
-	crew->running++;
+	crew_begin_running(proactor, pro_proactor_now_ns(proactor));
 	crew_unlock(proactor);
+	pro__set_current_loop(inner);
 }
 
 /* ---- for callbacks that must touch the engine at once ---- */
@@ -458,7 +676,7 @@ static const char runner_outside; /* stands for a thread without a seat */
 
 void pro__owner_begin_callback(struct pro_owner *owner)
 {
-	if (owner->proactor->crew && !(owner->flags & PRO__OWNER_CONCURRENT)) {
+	if (owner->proactor->crew && !owner->may_overlap) {
 		owner->runner = &runner_outside;
 		owner->runs = 1;
 	}

@@ -31,6 +31,10 @@ void pro__proactor_wait(struct pro_proactor *proactor, uint64_t deadline_ns, boo
 /* Before a foreign loop polls our descriptor: whatever is left to do must make it readable. */
 void pro__proactor_arm_foreign_loop(struct pro_proactor *proactor);
 struct pro_event *pro__event_pop(struct pro_proactor *proactor);
+/* Puts events that were taken out back before all others, in their order. Accepts NULL. */
+void pro__event_return(struct pro_proactor *proactor, struct pro_event *head);
+/* When the loop must look at its timers at the latest; UINT64_MAX: never. */
+uint64_t pro__proactor_timers_due_ns(const struct pro_proactor *proactor);
 /* Says which loop this thread is on; returns the one before. */
 const struct pro_proactor *pro__set_current_loop(const struct pro_proactor *proactor);
 

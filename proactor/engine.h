@@ -63,9 +63,6 @@ struct pro_operation_vtbl {
 	void (*nudge)(struct pro_operation *operation);
 };
 
-/* Bits of pro_owner.flags that several files know. */
-enum { PRO__OWNER_CONCURRENT = 16 };
-
 enum pro_owner_state {
 	PRO__OPEN,
 	PRO__CLOSING, /* refuses starts; flights are being cancelled */

@@ -108,7 +108,7 @@ struct pro_owner {
 	struct pro_event *deferred_head; /* events that wait for it */
 	struct pro_event *deferred_tail;
 	uint32_t flags;
-	uint32_t reserved;
+	uint32_t may_overlap; /* callbacks; set before anything is started */
 };
 
 /* Private: what a class of operation does; see proactor/engine.h. */

@@ -281,11 +281,13 @@ int pro__owner_enter(struct pro_owner *owner)
 
 	if (proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port))
 		return PRO_EFORKED;
-	word = atomic_fetch_add(&owner->state, OWNER_HOLD);
-	if ((word & OWNER_STATE_MASK) == PRO__OPEN && !atomic_load(&proactor->is_shutdown))
-		return 0;
-	pro__owner_leave(owner);
-	return PRO_ECLOSED;
+	word = atomic_load(&owner->state);
+	/* Whoever is refused may free the owner at once, so no hold is taken then. */
+	do {
+		if ((word & OWNER_STATE_MASK) != PRO__OPEN || atomic_load(&proactor->is_shutdown))
+			return PRO_ECLOSED;
+	} while (!atomic_compare_exchange_weak(&owner->state, &word, word + OWNER_HOLD));
+	return 0;
 }
 
 void pro__owner_hold_remote(struct pro_owner *owner)
@@ -350,10 +352,17 @@ int pro__owner_check(const struct pro_owner *owner)
 
 void pro__owner_announce(struct pro_owner *owner)
 {
-	if (pro__on_loop(owner->proactor))
+	const struct pro_proactor *proactor = owner->proactor;
+
+	if (pro__on_loop(proactor)) {
 		pro__owner_register(owner);
-	else if (!pro__owner_enter(owner))
-		pro__inbox_request(owner->proactor, &owner->inbox, 0);
+		return;
+	}
+	if (proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port))
+		return;
+	/* During a shutdown too: then it is closed. */
+	pro__owner_hold_remote(owner);
+	pro__inbox_request(owner->proactor, &owner->inbox, 0);
 }
 
 void pro__owner_end_callback(struct pro_owner *owner)
@@ -368,7 +377,7 @@ void pro__owner_end_callback(struct pro_owner *owner)
 
 void pro__owner_set_concurrent(struct pro_owner *owner)
 {
-	owner->flags |= PRO__OWNER_CONCURRENT;
+	owner->may_overlap = true;
 }
 
 bool pro__owner_is_closing(const struct pro_owner *owner)

@@ -78,8 +78,7 @@ static struct pro_event *proactor_take_events(struct pro_proactor *proactor)
 	return head;
 }
 
-/* Puts what was not delivered back before what came meanwhile. */
-static void proactor_return_events(struct pro_proactor *proactor, struct pro_event *head)
+void pro__event_return(struct pro_proactor *proactor, struct pro_event *head)
 {
 	struct pro_event *last = head;
 
@@ -123,7 +122,7 @@ static int proactor_dispatch_round(struct pro_proactor *proactor, bool heeds_end
 		event = next;
 		count++;
 	}
-	proactor_return_events(proactor, event);
+	pro__event_return(proactor, event);
 	return count;
 }
 
@@ -231,8 +230,7 @@ bool pro__proactor_is_drained(const struct pro_proactor *proactor)
 	return proactor->is_shutdown_begun && proactor_has_nothing(proactor);
 }
 
-/* When the loop must look at its timers at the latest; UINT64_MAX: never. */
-static uint64_t proactor_timers_due_ns(const struct pro_proactor *proactor)
+uint64_t pro__proactor_timers_due_ns(const struct pro_proactor *proactor)
 {
 	uint64_t due_ms;
 
@@ -268,7 +266,7 @@ static bool proactor_fall_asleep(struct pro_proactor *proactor)
 
 void pro__proactor_wait(struct pro_proactor *proactor, uint64_t deadline_ns, bool waits)
 {
-	uint64_t timers_ns = proactor_timers_due_ns(proactor);
+	uint64_t timers_ns = pro__proactor_timers_due_ns(proactor);
 	int64_t timeout_ns = 0;
 	bool is_asleep = false;
 	uint64_t calls = 0;
@@ -281,7 +279,7 @@ void pro__proactor_wait(struct pro_proactor *proactor, uint64_t deadline_ns, boo
 			timeout_ns = 0;
 	}
 	proactor->port_vtbl->wait(proactor->port, timeout_ns, &calls);
-	if (is_asleep)
+	if (waits)
 		atomic_store_explicit(&proactor->is_sleeping, false, memory_order_relaxed);
 	pro__counter_add(&proactor->batches, 1);
 	pro__counter_add(&proactor->system_calls, calls);
@@ -344,7 +342,7 @@ void pro__proactor_arm_foreign_loop(struct pro_proactor *proactor)
 	if (has_work)
 		proactor->port_vtbl->wake(proactor->port);
 	else if (proactor->port_vtbl->arm_handle)
-		proactor->port_vtbl->arm_handle(proactor->port, proactor_timers_due_ns(proactor));
+		proactor->port_vtbl->arm_handle(proactor->port, pro__proactor_timers_due_ns(proactor));
 }
 
 static void proactor_leave(struct pro_proactor *proactor, const struct pro_proactor *previous)

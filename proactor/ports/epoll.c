@@ -275,6 +275,9 @@ static void epoll_wait_and_dispatch(
 	run_starving(port);
 	run_yielded(port);
 	run_refused(port);
+	/* Another thread may be waiting, and not know of what was put off. */
+	if (port->is_shared && timeout_ns == 0 && limit_timeout(port, -1) >= 0)
+		pro__epoll_wake(pro_port);
 	*system_calls += port->calls;
 	port->calls = 0;
 }
@@ -412,12 +415,12 @@ static int epoll_create_port(struct pro_proactor *proactor,
 {
 	struct epoll_port *port = epoll_allocate(proactor);
 
-	(void)options;
 	*result = NULL;
 	if (!port) {
 		snprintf(why, why_size, "out of memory");
 		return PRO_ENOMEM;
 	}
+	port->is_shared = options->is_shared;
 	const char *failed = epoll_open(port);
 	if (failed) {
 		int error = pro__error_from_os(errno);

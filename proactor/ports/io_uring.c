@@ -138,6 +138,7 @@ int pro__ring_port_create(struct pro_proactor *proactor, const struct pro_proact
 		return PRO_ENOMEM;
 	}
 	port_init(created, proactor);
+	created->is_shared = options->is_shared;
 	error = port_open(created, first, options->entries, &refusal);
 	if (error) {
 		explain(&refusal, why, why_size);
@@ -294,6 +295,17 @@ static int64_t port_timeout(
 	return timeout_ns < 0 || timeout_ns > PRO__RING_PAUSE_NS ? PRO__RING_PAUSE_NS : timeout_ns;
 }
 
+/* Another thread may be waiting in the kernel: what this turn began must reach it, and what was put
+ * off must be known to it. */
+static void port_hand_over(struct pro__ring_port *port)
+{
+	if (!port->is_wake_armed)
+		port_arm_wake(port);
+	pro__ring_submit(&port->ring);
+	if (port_timeout(port, -1, port->ended) >= 0)
+		pro__ring_wake((struct pro_port *)(void *)port);
+}
+
 static void ring_port_wait(struct pro_port *self, int64_t timeout_ns, uint64_t *system_calls)
 {
 	struct pro__ring_port *port = pro__ring_port_from(self);
@@ -308,6 +320,8 @@ static void ring_port_wait(struct pro_port *self, int64_t timeout_ns, uint64_t *
 	while (pro__ring_take(&port->ring, until, &cqe))
 		port_take(port, &cqe);
 	pro__flight_run_yielding(port);
+	if (port->is_shared && timeout_ns == 0)
+		port_hand_over(port);
 	*system_calls += port->ring.calls;
 	port->ring.calls = 0;
 }

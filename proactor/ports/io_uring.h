@@ -194,6 +194,7 @@ struct pro__ring_port {
 
 	int wake_fd;
 	bool is_wake_armed;
+	bool is_shared; /* several threads run the loop */
 	uint64_t wake_count; /* the kernel writes it */
 
 	_Atomic(struct pro__ring_foreign *) foreign;
