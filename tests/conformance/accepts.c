@@ -459,3 +459,84 @@ void scenario_firehose_does_not_starve_100_peers(struct world *world)
 	free(hose);
 	free(clients);
 }
+
+/* ---- connects that hang ---- */
+
+#define FILLERS 8
+
+/* A listener whose queue is full: who connects to it waits. */
+static struct pro_addr make_a_full_listener(struct world *world, struct recorder **hanging)
+{
+	struct recorder *listener = recorder_create(world, "listener");
+	struct pro_addr addr = world_addr(ANY_INET);
+	pro_handle handle;
+
+	listener->is_traced = false;
+	ASSERT_OK(pro_socket_listen(world->proactor, &addr, 1, &handle));
+	pro_handler_set_handle(recorder_handler(listener), handle);
+	ASSERT_OK(pro_socket_local_addr(world->proactor, handle, &addr));
+	for (unsigned i = 0; i < FILLERS; i++) {
+		hanging[i] = recorder_create(world, "connecting");
+		hanging[i]->is_traced = false;
+		recorder_open_free(hanging[i]);
+		ASSERT_OK(STARTED(hanging[i], CONNECT,
+				pro_asynch_connect_connect(&hanging[i]->connect, &addr, NULL)));
+	}
+	world_run_for(world, 30);
+	ck_assert(pro_operation_in_flight(&hanging[FILLERS - 1]->connect.operation));
+	return addr;
+}
+
+void scenario_hanging_connects_are_cancelled_and_closed(struct world *world)
+{
+	struct recorder *hanging[FILLERS];
+
+	world_open(world);
+	make_a_full_listener(world, hanging);
+	ASSERT_OK(recorder_cancel(&hanging[FILLERS - 1]->connect.operation));
+	RUN_UNTIL(world, hanging[FILLERS - 1]->count[EVENT_CONNECT]);
+	ASSERT_ERROR(hanging[FILLERS - 1]->last[EVENT_CONNECT].error, PRO_ECANCELED);
+	ck_assert(pro_operation_in_flight(&hanging[FILLERS - 2]->connect.operation));
+	recorder_close(hanging[FILLERS - 2]);
+	RUN_UNTIL(world, hanging[FILLERS - 2]->is_closed);
+	ASSERT_ERROR(hanging[FILLERS - 2]->last[EVENT_CONNECT].error, PRO_ECANCELED);
+}
+
+void scenario_hanging_connect_times_out(struct world *world)
+{
+	struct recorder *hanging[FILLERS], *late;
+	struct pro_addr addr;
+	uint64_t start_ms;
+
+	world_open(world);
+	addr = make_a_full_listener(world, hanging);
+	late = recorder_create(world, "late");
+	recorder_open_free(late);
+	ASSERT_OK(pro_operation_set_timeout(&late->connect.operation, 40));
+	start_ms = pro_proactor_now_ms(world->proactor);
+	ASSERT_OK(STARTED(late, CONNECT, pro_asynch_connect_connect(&late->connect, &addr, NULL)));
+	RUN_UNTIL(world, late->count[EVENT_CONNECT]);
+	ASSERT_ERROR(late->last[EVENT_CONNECT].error, PRO_ETIMEDOUT);
+	ck_assert_uint_ge(pro_proactor_now_ms(world->proactor) - start_ms, 40);
+}
+
+void scenario_connector_times_out(struct world *world)
+{
+	struct recorder *hanging[FILLERS];
+	struct connecting connecting;
+	struct pro_addr addr;
+
+	world_open(world);
+	addr = make_a_full_listener(world, hanging);
+	connecting_init(&connecting, world);
+	ASSERT_OK(pro_asynch_connector_set_timeout(&connecting.connector, 40));
+	ASSERT_OK(pro_asynch_connector_connect(&connecting.connector, &addr, NULL));
+	RUN_UNTIL(world, connecting.verdicts == 1);
+	ASSERT_ERROR(connecting.error, PRO_ETIMEDOUT);
+	ASSERT_OK(pro_asynch_connector_set_timeout(&connecting.connector, PRO_NO_TIMEOUT));
+	ASSERT_OK(pro_asynch_connector_connect(&connecting.connector, &addr, NULL));
+	pro_asynch_connector_close(&connecting.connector);
+	RUN_UNTIL(world, connecting.is_closed);
+	ck_assert_uint_eq(connecting.verdicts, 2);
+	ASSERT_ERROR(connecting.error, PRO_ECANCELED);
+}

@@ -86,6 +86,7 @@
 	X(5, each_class_times_out, NEEDS_NOTHING)                                                      \
 	X(5, timeout_of_zero_polls, NEEDS_NOTHING)                                                     \
 	X(5, stall_deadline_counts_from_the_last_bytes, NEEDS_NOTHING)                                 \
+	X(5, hanging_connect_times_out, NEEDS_SYSTEM)                                                  \
 	X(6, cancel_hits_only_its_flight, NEEDS_NOTHING)                                               \
 	X(6, cancels_of_the_past_do_not_hit_the_present, NEEDS_NOTHING)                                \
 	X(6, deadline_of_the_past_does_not_hit_the_present, NEEDS_NOTHING)                             \
@@ -100,6 +101,7 @@
 	X(8, close_cancels_a_mixture, NEEDS_NOTHING)                                                   \
 	X(8, peer_sees_the_end_within_100_ms_of_a_close, NEEDS_NOTHING)                                \
 	X(8, peer_of_a_pair_sees_the_end_within_100_ms, NEEDS_NOTHING)                                 \
+	X(8, hanging_connects_are_cancelled_and_closed, NEEDS_SYSTEM)                                  \
 	X(9, no_completion_of_an_old_handle_reaches_its_number_again, NEEDS_NOTHING)                   \
 	X(9, stale_operations_do_not_reach_a_reused_number, NEEDS_NOTHING)                             \
 	X(10, handler_is_freed_after_its_last_completion, NEEDS_NOTHING)                               \
@@ -226,6 +228,7 @@
 	X(0, connector_opens_a_handler_for_its_connection, NEEDS_NOTHING)                              \
 	X(0, connector_resolves_names_without_blocking, NEEDS_NOTHING)                                 \
 	X(0, connector_reports_refusals_and_cancels, NEEDS_NOTHING)                                    \
+	X(0, connector_times_out, NEEDS_SYSTEM)                                                        \
 	X(0, datagrams_are_gathered_and_scattered, NEEDS_NOTHING)                                      \
 	X(0, datagrams_of_ipv6_are_gathered_and_scattered, NEEDS_NOTHING)                              \
 	X(0, datagrams_keep_their_boundaries, NEEDS_NOTHING)                                           \
