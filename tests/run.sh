@@ -253,6 +253,16 @@ consumer_by_pkg_config()
 	fi
 }
 
+# The server that the README shows is a whole program.
+readme_compiles()
+{
+	sed -n '/^```c$/,/^```$/p' README.md | grep -v '^```' >"$work/readme.c" &&
+		[ -s "$work/readme.c" ] || return
+	# shellcheck disable=SC2046 # a list
+	cc -std=c11 -Wall -Wextra -Wpedantic -Werror "$work/readme.c" -o "$work/readme" \
+		$(pkg-config --cflags --libs proactor)
+}
+
 version_is_refused()
 {
 	sed "s/find_package(proactor 0.1 /find_package(proactor $1 /" tests/consumer/CMakeLists.txt \
@@ -280,6 +290,7 @@ check_package()
 		one "pkg-config, C++, $kind" consumer_by_pkg_config c++ tests/consumer/consumer_cxx.cpp \
 			c++17 $kind
 	done
+	one "README's echo server" readme_compiles
 	unset PKG_CONFIG_PATH
 }
 
