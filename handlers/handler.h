@@ -26,6 +26,7 @@ struct pro_asynch_connect_result;
 struct pro_asynch_transmit_file_result;
 struct pro_asynch_resolve_result;
 struct pro_asynch_timer_result;
+struct pro_asynch_work_result;
 
 /* A block that pro_handler_post sent: `block` belongs to the handler again, which releases it.
  * error: 0, or PRO_ECANCELED when the handler was closed first. */
@@ -61,6 +62,7 @@ struct pro_handler_vtbl {
 			struct pro_handler *handler, const struct pro_asynch_resolve_result *result);
 	void (*handle_time_out)(
 			struct pro_handler *handler, const struct pro_asynch_timer_result *result);
+	void (*handle_work)(struct pro_handler *handler, const struct pro_asynch_work_result *result);
 	void (*handle_post)(struct pro_handler *handler, const struct pro_post_result *result);
 	void (*handle_wakeup)(struct pro_handler *handler);
 

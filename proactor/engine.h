@@ -50,6 +50,11 @@ struct pro_operation_vtbl {
 	 * [loop thread] */
 	enum pro_advance (*advance)(struct pro_operation *operation, size_t bytes);
 
+	/* What the engine calls instead of the port, for what needs none: as pro_port_vtbl's. NULL: the
+	 * port. [loop thread] */
+	void (*submit)(struct pro_operation *operation);
+	void (*cancel)(struct pro_operation *operation);
+
 	/* The callback is next: takes out of the shared state what it will report. NULL: nothing. [loop
 	 * thread] */
 	void (*prepare)(struct pro_operation *operation);
@@ -169,6 +174,13 @@ void pro__event_push(struct pro_proactor *proactor, struct pro_event *event);
 /* Adds `bits` and one hold to a node and sends it to the loop, which calls node->run. [any thread]
  */
 void pro__inbox_request(struct pro_proactor *proactor, struct pro_inbox_node *node, uint32_t bits);
+
+/* Whether its world is simulated: see sim.h. */
+bool pro__is_simulated(const struct pro_proactor *proactor);
+/* One more function for the workers, one fewer: PRO_EFULL when there are options.works_max. [any
+ * thread] */
+int pro__work_enter(struct pro_proactor *proactor);
+void pro__work_leave(struct pro_proactor *proactor);
 
 struct pro_port *pro__port(const struct pro_proactor *proactor);
 const struct pro_port_vtbl *pro__port_vtbl(const struct pro_proactor *proactor);

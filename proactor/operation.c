@@ -142,6 +142,10 @@ static void operation_submit(struct pro_operation *operation)
 		timer_submit(operation);
 		return;
 	}
+	if (operation->vtbl->submit) {
+		operation->vtbl->submit(operation);
+		return;
+	}
 	do {
 		operation_clear_flags(operation, PRO__SUBMIT_AGAIN);
 		operation->flags |= PRO__IN_SUBMIT | PRO__SUBMITTED;
@@ -388,6 +392,8 @@ int pro__operation_cancel_now(struct pro_operation *operation)
 	operation->flags |= PRO__CANCEL_ASKED;
 	if (operation->opcode == PRO_OP_TIMER)
 		pro__operation_complete(operation, PRO_ECANCELED, 0, 0);
+	else if (operation->vtbl->cancel)
+		operation->vtbl->cancel(operation);
 	else if (operation->flags & PRO__SUBMITTED)
 		proactor->port_vtbl->cancel(proactor->port, operation);
 	return 0;

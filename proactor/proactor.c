@@ -48,6 +48,24 @@ int pro__refuse(struct pro_proactor *proactor, int error)
 	return error;
 }
 
+bool pro__is_simulated(const struct pro_proactor *proactor)
+{
+	return proactor->options.sim != NULL;
+}
+
+int pro__work_enter(struct pro_proactor *proactor)
+{
+	if (atomic_fetch_add(&proactor->works, 1) < proactor->options.works_max)
+		return 0;
+	pro__work_leave(proactor);
+	return pro__refuse(proactor, PRO_EFULL);
+}
+
+void pro__work_leave(struct pro_proactor *proactor)
+{
+	atomic_fetch_sub(&proactor->works, 1);
+}
+
 /* ---- events ---- */
 
 void pro__event_push(struct pro_proactor *proactor, struct pro_event *event)

@@ -26,6 +26,8 @@ struct pro_proactor_options {
 	/* Most threads for work that the system can do only by blocking (files on epoll, host names): 4
 	 * by default. */
 	unsigned worker_threads;
+	/* Most functions on their way to such threads by pro_asynch_work_run: 1024 by default. */
+	unsigned works_max;
 	/* Bytes of a block that a read without a block borrows: 16384 by default. */
 	size_t lent_block_size;
 	/* How many of them there are: 256 by default, a power of two up to 32768. */

@@ -23,6 +23,7 @@ void pro_proactor_options_init(struct pro_proactor_options *options)
 	options->concurrency = 1;
 	options->entries = 256;
 	options->worker_threads = 4;
+	options->works_max = 1024;
 	options->lent_block_size = 16384;
 	options->lent_blocks = 256;
 }
@@ -50,6 +51,8 @@ static const char *options_fault(const struct pro_proactor_options *options)
 		return "options.lent_block_size must be 1 to 16 MiB";
 	if (options->worker_threads == 0 || options->worker_threads > WORKER_THREADS_MAX)
 		return "options.worker_threads must be 1 to 1024";
+	if (options->works_max == 0)
+		return "options.works_max must not be 0";
 	if (allocator && (!allocator->allocate || !allocator->reallocate || !allocator->deallocate))
 		return "options.allocator lacks a function";
 	return NULL;
