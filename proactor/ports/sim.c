@@ -225,7 +225,7 @@ static int world_pair(struct pro_port *pro_port, pro_handle handles[2])
 	int error;
 
 	handles[0] = handles[1] = PRO_INVALID_HANDLE;
-	pro_addr_parse(&left->local, "unix:");
+	pro__sim_unnamed_addr(&left->local);
 	right->local = left->remote = right->remote = left->local;
 	error = pro__sim_number_take(port, left);
 	if (error) {

@@ -478,6 +478,8 @@ bool pro__sim_try_connect(struct sim_flight *flight, struct sim_result *result);
 /* A connect ends without success. */
 void pro__sim_connect_give_up(struct sim_flight *flight);
 void pro__sim_unqueue(struct sim_object *object);
+/* A UNIX-domain socket without a name. */
+void pro__sim_unnamed_addr(struct pro_addr *addr);
 /* The own address of a process, in the family of `like`, and a port that nobody uses. */
 void pro__sim_own_addr(struct sim_port *port, const struct pro_addr *like, struct pro_addr *addr);
 uint16_t pro__sim_free_port(struct pro_sim *sim);

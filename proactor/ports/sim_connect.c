@@ -21,9 +21,9 @@
 
 /* ---- addresses ---- */
 
-static void unnamed_addr(struct pro_addr *addr)
+void pro__sim_unnamed_addr(struct pro_addr *addr)
 {
-	pro_addr_parse(addr, "unix:@");
+	pro_addr_parse(addr, "unix:x");
 	addr->length = (uint32_t)offsetof(struct sockaddr_un, sun_path);
 	memset(addr->storage.bytes + addr->length, 0, sizeof(addr->storage.bytes) - addr->length);
 }
@@ -82,7 +82,7 @@ void pro__sim_own_addr(struct sim_port *port, const struct pro_addr *like, struc
 		break;
 	case PRO_FAMILY_UNIX:
 	case PRO_FAMILY_NONE:
-		unnamed_addr(addr);
+		pro__sim_unnamed_addr(addr);
 		return;
 	}
 	pro_addr_parse(addr, text);

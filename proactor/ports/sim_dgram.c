@@ -56,7 +56,7 @@ static int choose_addr(struct sim_port *port, enum pro_family family, const stru
 	else if (family == PRO_FAMILY_INET6)
 		pro_addr_parse(addr, "[::]:0");
 	else if (family == PRO_FAMILY_UNIX)
-		pro_addr_parse(addr, "unix:@");
+		pro__sim_unnamed_addr(addr);
 	else
 		return PRO_EINVAL;
 	if (pro_addr_family(addr) == PRO_FAMILY_UNIX)

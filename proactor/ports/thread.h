@@ -55,6 +55,10 @@ void pro__thread_join(struct pro__thread *thread);
 /* How many processors this process may use; at least 1. */
 unsigned pro__processor_count(void);
 
+/* Keeps the calling thread on one of them: `number` counts round and round. Where that is refused
+ * it goes on as before. */
+void pro__thread_pin(unsigned number);
+
 /* Differs for any two threads that live at the same time; never 0. */
 uintptr_t pro__thread_self(void);
 

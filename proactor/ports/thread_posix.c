@@ -105,3 +105,22 @@ unsigned pro__processor_count(void)
 		return 1;
 	return CPU_COUNT(&set) > 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
+
+void pro__thread_pin(unsigned number)
+{
+	cpu_set_t all;
+	cpu_set_t one;
+	int left;
+
+	if (sched_getaffinity(0, sizeof(all), &all) || CPU_COUNT(&all) == 0)
+		return;
+	left = (int)(number % (unsigned)CPU_COUNT(&all));
+	for (size_t i = 0; i < CPU_SETSIZE; i++) {
+		if (!CPU_ISSET(i, &all) || left-- > 0)
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(i, &one);
+		sched_setaffinity(0, sizeof(one), &one);
+		return;
+	}
+}

@@ -99,3 +99,8 @@ unsigned pro__processor_count(void)
 
 	return count > 0 ? count : 1;
 }
+
+void pro__thread_pin(unsigned number)
+{
+	SetThreadAffinityMask(GetCurrentThread(), (DWORD_PTR)1 << number % pro__processor_count() % 64);
+}

@@ -9,6 +9,9 @@ int main(void)
 	SRunner *runner;
 	int failures;
 
+	suite_add_tcase(suite, world_tcase());
+	suite_add_tcase(suite, network_tcase());
+	suite_add_tcase(suite, files_tcase());
 	suite_add_tcase(suite, sessions_tcase());
 	suite_add_tcase(suite, bugs_tcase());
 	suite_add_tcase(suite, speed_tcase());

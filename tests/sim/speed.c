@@ -115,12 +115,14 @@ START_TEST(completions_a_second_are_printed)
 	ck_assert(!pro_sim_proactor_create(sim, "echo", NULL, &proactor));
 	open_pairs(proactor);
 	begin = clock();
-	while (pro_sim_completions(sim) < COMPLETIONS)
-		ck_assert_int_eq(pro_sim_step(sim), 1);
+	/* An assertion of Check costs as much as a completion. */
+	while (pro_sim_completions(sim) < COMPLETIONS && pro_sim_step(sim) == 1)
+		continue;
 	seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
 	printf("speed: %.2f million completions and %.2f million steps a second of processor time\n",
 			(double)pro_sim_completions(sim) / seconds / 1e6,
 			(double)pro_sim_steps(sim) / seconds / 1e6);
+	ck_assert_uint_ge(pro_sim_completions(sim), COMPLETIONS);
 	ck_assert(!pro_sim_end(sim));
 	pro_sim_destroy(sim);
 }
