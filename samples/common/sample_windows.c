@@ -11,9 +11,11 @@
 
 static void (*stop_program)(void);
 
-/* Without this every line feed would become two bytes, and no peer and no pipe wants that. */
+/* Without this every line feed would become two bytes, which no peer and no pipe wants, and the log
+ * would be kept back when it goes to a file. */
 bool sample_system_start(void)
 {
+	setvbuf(stderr, NULL, _IONBF, 0);
 	_setmode(_fileno(stdin), _O_BINARY);
 	_setmode(_fileno(stdout), _O_BINARY);
 	_setmode(_fileno(stderr), _O_BINARY);
