@@ -42,25 +42,98 @@ static bool is_shortage(int error)
 		   error == PRO_ENOMEM;
 }
 
-static void acceptor_connected(
-		struct pro_asynch_acceptor *acceptor, const struct pro_asynch_accept_result *result)
+/* Whose handler is being made on this thread; NULL: the acceptor's own proactor's. */
+static _Thread_local struct pro_proactor *making_for;
+
+struct pro_proactor *pro_asynch_acceptor_proactor(const struct pro_asynch_acceptor *acceptor)
 {
-	struct pro_proactor *proactor = pro_handler_proactor(&acceptor->handler);
+	return making_for ? making_for : pro_handler_proactor(&acceptor->handler);
+}
+
+/* On the loop of `proactor`, where the connection stays. */
+static void acceptor_make(struct pro_asynch_acceptor *acceptor, struct pro_proactor *proactor,
+		pro_handle accepted, const struct pro_addr *local, const struct pro_addr *remote)
+{
 	struct pro_service_handler *service = NULL;
 
-	acceptor->back_off_ms = BACK_OFF_FIRST_MS;
-	if (!pro_handler_is_closing(&acceptor->handler) &&
-			(!acceptor->vtbl->validate_connection || acceptor->vtbl->validate_connection(acceptor,
-															 result->local, result->remote) == 0))
+	if (!pro_handler_is_closing(&acceptor->handler)) {
+		making_for = proactor;
 		service = acceptor->vtbl->make_handler(acceptor);
+		making_for = NULL;
+	}
 	if (!service) {
-		pro_proactor_close_handle(proactor, result->accepted);
+		pro_proactor_close_handle(proactor, accepted);
 		return;
 	}
 	/* Fails on UNIX-domain sockets, which have no such delay. */
 	if (acceptor->no_delay)
-		pro_socket_set_option(proactor, result->accepted, PRO_SOCKET_NODELAY, 1);
-	pro_service_handler_open(service, result->accepted, result->local, result->remote);
+		pro_socket_set_option(proactor, accepted, PRO_SOCKET_NODELAY, 1);
+	pro_service_handler_open(service, accepted, local, remote);
+}
+
+/* A connection on its way to another proactor of the group. */
+struct transfer {
+	struct pro__call call; /* first */
+	struct pro_asynch_acceptor *acceptor;
+	pro_handle accepted;
+	struct pro_addr local;
+	struct pro_addr remote;
+};
+
+static void transfer_run(struct pro__call *call)
+{
+	struct transfer *transfer = pro_container_of(call, struct transfer, call);
+	struct pro_asynch_acceptor *acceptor = transfer->acceptor;
+	struct pro_owner *owner = &acceptor->handler.owner;
+
+	acceptor_make(
+			acceptor, call->proactor, transfer->accepted, &transfer->local, &transfer->remote);
+	pro__deallocate(owner->proactor, transfer);
+	pro__owner_leave(owner);
+}
+
+/* The acceptor lives until the connection has arrived. */
+static int acceptor_transfer(struct pro_asynch_acceptor *acceptor, struct pro_proactor *target,
+		const struct pro_asynch_accept_result *result)
+{
+	struct pro_owner *owner = &acceptor->handler.owner;
+	struct transfer *transfer = pro__allocate(owner->proactor, sizeof(*transfer));
+	int error;
+
+	if (!transfer)
+		return PRO_ENOMEM;
+	transfer->acceptor = acceptor;
+	transfer->accepted = result->accepted;
+	transfer->local = *result->local;
+	transfer->remote = *result->remote;
+	pro__owner_hold_remote(owner);
+	error = pro__call_send(target, &transfer->call, transfer_run);
+	if (error) {
+		pro__owner_leave(owner);
+		pro__deallocate(owner->proactor, transfer);
+	}
+	return error;
+}
+
+static void acceptor_connected(
+		struct pro_asynch_acceptor *acceptor, const struct pro_asynch_accept_result *result)
+{
+	struct pro_proactor *proactor = pro_handler_proactor(&acceptor->handler);
+	struct pro_proactor *target = proactor;
+
+	acceptor->back_off_ms = BACK_OFF_FIRST_MS;
+	if (pro_handler_is_closing(&acceptor->handler) ||
+			(acceptor->vtbl->validate_connection && acceptor->vtbl->validate_connection(acceptor,
+															result->local, result->remote) != 0)) {
+		pro_proactor_close_handle(proactor, result->accepted);
+		return;
+	}
+	if (acceptor->group)
+		target = pro_proactor_group_next(acceptor->group);
+	if (target == proactor)
+		acceptor_make(acceptor, proactor, result->accepted, result->local, result->remote);
+	else if (acceptor_transfer(acceptor, target, result))
+		pro_proactor_close_handle(proactor, result->accepted);
 }
 
 static void acceptor_handle_accept(
@@ -171,6 +244,7 @@ int pro_asynch_acceptor_open_with(struct pro_asynch_acceptor *acceptor,
 	acceptor->back_off_ms = BACK_OFF_FIRST_MS;
 	acceptor->accepts_count = options->initial_accepts;
 	acceptor->no_delay = options->no_delay;
+	acceptor->group = options->group;
 	error = pro_socket_local_addr(proactor, listener, &acceptor->local);
 	if (error) {
 		pro_proactor_close_handle(proactor, listener);

@@ -5,6 +5,7 @@
 
 #include <proactor/asynch_accept.h>
 #include <proactor/asynch_timer.h>
+#include <proactor/proactor_group.h>
 #include <proactor/service_handler.h>
 
 PRO_BEGIN_DECLS
@@ -12,8 +13,8 @@ PRO_BEGIN_DECLS
 struct pro_asynch_acceptor;
 
 struct pro_asynch_acceptor_vtbl {
-	/* A new service handler for a connection, initialised; NULL refuses the connection (it is
-	 * closed). Needed. */
+	/* A new service handler for a connection, initialised with pro_asynch_acceptor_proactor; NULL
+	 * refuses the connection (it is closed). Needed. */
 	struct pro_service_handler *(*make_handler)(struct pro_asynch_acceptor *acceptor);
 
 	/* Before make_handler: 0 lets the connection in, anything else closes it. May be NULL. */
@@ -32,6 +33,9 @@ struct pro_asynch_acceptor_options {
 	unsigned backlog;         /* 0, the default: the system's most */
 	unsigned initial_accepts; /* accepts posted at once, 1 to PRO_ACCEPTS_MAX; 4 by default */
 	bool no_delay;            /* set TCP_NODELAY on each connection; true by default */
+	/* Its proactors take the connections in turn, each for good: make_handler and open run there.
+	 * NULL, the default: all stay with the acceptor. Outlives the acceptor. */
+	struct pro_proactor_group *group;
 };
 
 #define PRO_ACCEPTS_MAX 16
@@ -47,6 +51,7 @@ struct pro_asynch_acceptor {
 	unsigned accepts_count;
 	unsigned resting; /* bit i: accepts[i] waits for back_off */
 	bool no_delay;
+	struct pro_proactor_group *group;
 	struct pro_asynch_accept accepts[PRO_ACCEPTS_MAX];
 };
 
@@ -61,6 +66,11 @@ PRO_API int pro_asynch_acceptor_open(struct pro_asynch_acceptor *acceptor,
 PRO_API int pro_asynch_acceptor_open_with(struct pro_asynch_acceptor *acceptor,
 		const struct pro_asynch_acceptor_vtbl *vtbl, struct pro_proactor *proactor,
 		const struct pro_addr *local, const struct pro_asynch_acceptor_options *options);
+
+/* The proactor that the handler which make_handler makes is to live on: with a group, the one whose
+ * turn it is. [make_handler] Since 0.1. */
+PRO_API struct pro_proactor *pro_asynch_acceptor_proactor(
+		const struct pro_asynch_acceptor *acceptor);
 
 /* The address it listens on, the port that was picked included. Valid while it is open. [any
  * thread] Since 0.1. */

@@ -175,6 +175,18 @@ void pro__event_push(struct pro_proactor *proactor, struct pro_event *event);
  */
 void pro__inbox_request(struct pro_proactor *proactor, struct pro_inbox_node *node, uint32_t bits);
 
+/* A call that one loop sends to another, embedded by whoever sends it. */
+struct pro__call {
+	struct pro_inbox_node inbox;
+	struct pro_event event;
+	struct pro_proactor *proactor;
+	void (*run)(struct pro__call *call);
+};
+/* Calls run(call) as a callback of the loop of `proactor`, which one thread runs. PRO_ECLOSED
+ * during a shutdown: then it is not called. [any thread] */
+int pro__call_send(
+		struct pro_proactor *proactor, struct pro__call *call, void (*run)(struct pro__call *call));
+
 /* Whether its world is simulated: see sim.h. */
 bool pro__is_simulated(const struct pro_proactor *proactor);
 /* One more function for the workers, one fewer: PRO_EFULL when there are options.works_max. [any

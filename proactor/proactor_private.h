@@ -40,7 +40,7 @@ struct pro_proactor {
 	_Atomic(bool) is_ended;
 	_Atomic(bool) is_shutdown;
 	_Atomic(bool) has_foreign_loop;    /* get_handle was called */
-	_Atomic(uint32_t) closing_handles; /* that no handler owns */
+	_Atomic(uint32_t) closing_handles; /* that no handler owns; and calls on their way */
 	_Atomic(unsigned) works;           /* functions that workers are to run, or run */
 	_Atomic(uint64_t) refused;
 	_Atomic(uint64_t) wakes;

@@ -1,0 +1,280 @@
+/* Groups: connections are spread evenly, each handler stays on its proactor and thread, a stop
+ * drains all. */
+#include <check.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <proactor/asynch_acceptor.h>
+#include <proactor/asynch_read_stream.h>
+#include <proactor/asynch_write_stream.h>
+#include <proactor/proactor_group.h>
+
+#include "support/os.h"
+#include "support/world.h"
+
+#define MEMBERS 3
+
+struct connection {
+	struct pro_service_handler service; /* first */
+	struct pro_asynch_read_stream reader;
+	struct pro_asynch_write_stream writer;
+	struct pro_message_block block;
+	unsigned char bytes[64];
+	long thread;
+};
+
+static struct pro_proactor_group *group;
+static struct pro_asynch_acceptor acceptor;
+static atomic_uint opened[MEMBERS];
+static atomic_uint closed;
+static atomic_bool acceptor_is_closed;
+static atomic_long threads[MEMBERS];
+
+static struct connection *connection_from_handler(struct pro_handler *handler)
+{
+	return pro_container_of(handler, struct connection, service.handler);
+}
+
+static unsigned member_of(const struct pro_proactor *proactor)
+{
+	for (unsigned i = 0; i < MEMBERS; i++)
+		if (pro_proactor_group_proactor(group, i) == proactor)
+			return i;
+	ck_abort_msg("not of the group");
+	return 0;
+}
+
+static void connection_check_thread(struct connection *connection)
+{
+	ck_assert_int_eq(os_thread_id(), connection->thread);
+}
+
+static void connection_read(struct connection *connection)
+{
+	pro_message_block_init(&connection->block, connection->bytes, sizeof(connection->bytes));
+	if (pro_asynch_read_stream_read(&connection->reader, &connection->block, 0))
+		pro_handler_close(&connection->service.handler);
+}
+
+static void connection_handle_read(
+		struct pro_handler *handler, const struct pro_asynch_read_stream_result *result)
+{
+	struct connection *connection = connection_from_handler(handler);
+
+	connection_check_thread(connection);
+	if (result->error || pro_asynch_write_stream_write(&connection->writer, result->block))
+		pro_handler_close(handler);
+}
+
+static void connection_handle_write(
+		struct pro_handler *handler, const struct pro_asynch_write_stream_result *result)
+{
+	connection_check_thread(connection_from_handler(handler));
+	if (result->error)
+		pro_handler_close(handler);
+	else
+		connection_read(connection_from_handler(handler));
+}
+
+static void connection_handle_close(struct pro_handler *handler)
+{
+	connection_check_thread(connection_from_handler(handler));
+	free(connection_from_handler(handler));
+	atomic_fetch_add(&closed, 1);
+}
+
+static void connection_open(struct pro_service_handler *service)
+{
+	struct connection *connection = connection_from_handler(&service->handler);
+	struct pro_handler *handler = &service->handler;
+	unsigned member = member_of(pro_handler_proactor(handler));
+	long none = 0;
+
+	connection->thread = os_thread_id();
+	if (!atomic_compare_exchange_strong(&threads[member], &none, connection->thread))
+		ck_assert_int_eq(none, connection->thread);
+	atomic_fetch_add(&opened[member], 1);
+	/* During a shutdown the handle is gone already. */
+	if (pro_asynch_read_stream_open(&connection->reader, handler, PRO_INVALID_HANDLE, NULL) ||
+			pro_asynch_write_stream_open(&connection->writer, handler, PRO_INVALID_HANDLE, NULL))
+		pro_handler_close(handler);
+	else
+		connection_read(connection);
+}
+
+static const struct pro_service_handler_vtbl connection_vtbl = {
+		.handler.handle_read_stream = connection_handle_read,
+		.handler.handle_write_stream = connection_handle_write,
+		.handler.handle_close = connection_handle_close,
+		.open = connection_open,
+};
+
+static struct pro_service_handler *make_handler(struct pro_asynch_acceptor *self)
+{
+	struct connection *connection = malloc(sizeof(*connection));
+
+	ck_assert_ptr_nonnull(connection);
+	ASSERT_OK(pro_service_handler_init(
+			&connection->service, &connection_vtbl, pro_asynch_acceptor_proactor(self)));
+	return &connection->service;
+}
+
+static void acceptor_handle_close(struct pro_asynch_acceptor *self)
+{
+	(void)self;
+	atomic_store(&acceptor_is_closed, true);
+}
+
+static const struct pro_asynch_acceptor_vtbl acceptor_vtbl = {
+		.make_handler = make_handler,
+		.handle_close = acceptor_handle_close,
+};
+
+static void open_group(bool pins)
+{
+	struct pro_proactor_group_options options;
+	struct pro_asynch_acceptor_options acceptor_options;
+	struct pro_addr addr = world_addr(ANY_INET);
+	char why[256] = "";
+
+	pro_proactor_group_options_init(&options);
+	options.count = MEMBERS;
+	options.pins = pins;
+	ck_assert_msg(pro_proactor_group_create(&group, &options, why, sizeof(why)) == 0, "%s", why);
+	pro_asynch_acceptor_options_init(&acceptor_options);
+	acceptor_options.group = group;
+	ASSERT_OK(pro_asynch_acceptor_open_with(&acceptor, &acceptor_vtbl,
+			pro_proactor_group_proactor(group, 0), &addr, &acceptor_options));
+	ASSERT_OK(pro_proactor_group_start(group));
+}
+
+static unsigned opened_in_all(void)
+{
+	unsigned sum = 0;
+
+	for (unsigned i = 0; i < MEMBERS; i++)
+		sum += atomic_load(&opened[i]);
+	return sum;
+}
+
+static void close_group(void)
+{
+	ASSERT_OK(pro_proactor_group_destroy(group));
+	ck_assert(acceptor_is_closed);
+	ck_assert_uint_eq(opened_in_all(), closed);
+}
+
+static void converse(void)
+{
+	char byte = 'a';
+	int peer = os_connect(pro_asynch_acceptor_addr(&acceptor));
+
+	os_send(peer, "x", 1);
+	ck_assert_uint_eq(os_receive(peer, &byte, 1, 10000), 1);
+	ck_assert_int_eq(byte, 'x');
+	os_close(peer);
+}
+
+/* _i: pinned */
+START_TEST(connections_are_spread_evenly_and_stay)
+{
+	const unsigned count = world_number(900, 10000);
+
+	open_group(_i);
+	for (unsigned i = 0; i < count; i++)
+		converse();
+	close_group();
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		ck_assert_uint_ge(opened[i], count / MEMBERS * 9 / 10);
+		ck_assert_uint_le(opened[i], count / MEMBERS * 11 / 10 + 1);
+		for (unsigned j = 0; j < i; j++)
+			ck_assert_int_ne(threads[i], threads[j]);
+	}
+}
+END_TEST
+
+/* The peers come and stay while the group stops. */
+START_TEST(a_stop_drains_all)
+{
+	int peers[60];
+
+	open_group(false);
+	for (unsigned i = 0; i < 60; i++)
+		peers[i] = os_connect(pro_asynch_acceptor_addr(&acceptor));
+	while (opened_in_all() < 20)
+		os_yield();
+	pro_proactor_group_stop(group);
+	pro_proactor_group_stop(group);
+	close_group();
+	for (unsigned i = 0; i < 60; i++) {
+		char byte;
+
+		ck_assert_uint_eq(os_receive(peers[i], &byte, 1, 10000), 0);
+		os_close(peers[i]);
+	}
+}
+END_TEST
+
+static int count_member(void *context, struct pro_proactor *proactor)
+{
+	unsigned *count = context;
+
+	ck_assert_uint_eq(member_of(proactor), *count);
+	return ++*count == 2 ? 5 : 0;
+}
+
+START_TEST(members_are_found)
+{
+	unsigned count = 0;
+
+	open_group(false);
+	ck_assert_uint_eq(pro_proactor_group_count(group), MEMBERS);
+	ck_assert_ptr_null(pro_proactor_group_proactor(group, MEMBERS));
+	for (unsigned i = 0; i < 2 * MEMBERS; i++)
+		ck_assert_uint_eq(member_of(pro_proactor_group_next(group)), i % MEMBERS);
+	ck_assert_int_eq(pro_proactor_group_for_each(group, count_member, &count), 5);
+	ck_assert_uint_eq(count, 2);
+	ASSERT_ERROR(pro_proactor_group_start(group), PRO_EBUSY);
+	close_group();
+}
+END_TEST
+
+START_TEST(options_are_checked)
+{
+	struct pro_proactor_group_options options;
+	char why[256] = "";
+
+	pro_proactor_group_options_init(&options);
+	options.proactor.concurrency = 2;
+	ASSERT_ERROR(pro_proactor_group_create(&group, &options, why, sizeof(why)), PRO_EINVAL);
+	ck_assert_str_eq(why, "each proactor of a group has one thread");
+	ck_assert_ptr_null(group);
+	ASSERT_OK(pro_proactor_group_create(&group, NULL, NULL, 0));
+	ck_assert_uint_ge(pro_proactor_group_count(group), 1);
+	ASSERT_OK(pro_proactor_group_destroy(group));
+	ASSERT_OK(pro_proactor_group_destroy(NULL));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("proactor_group");
+	TCase *tcase = tcase_create("proactor_group");
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(tcase, world_is_long() ? 600 : 60);
+	tcase_add_loop_test(tcase, connections_are_spread_evenly_and_stay, 0, 2);
+	tcase_add_loop_test(tcase, a_stop_drains_all, 0, 5);
+	tcase_add_test(tcase, members_are_found);
+	tcase_add_test(tcase, options_are_checked);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
