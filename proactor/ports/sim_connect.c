@@ -23,7 +23,7 @@
 
 void pro__sim_unnamed_addr(struct pro_addr *addr)
 {
-	pro_addr_parse(addr, "unix:x");
+	pro_addr_parse(addr, "unix:/");
 	addr->length = (uint32_t)offsetof(struct sockaddr_un, sun_path);
 	memset(addr->storage.bytes + addr->length, 0, sizeof(addr->storage.bytes) - addr->length);
 }
