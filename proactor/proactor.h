@@ -116,9 +116,9 @@ PRO_API bool pro_proactor_event_loop_done(const struct pro_proactor *proactor);
  * run_event_loop. ACE: handle_events. Since 0.1. */
 PRO_API int pro_proactor_handle_events(struct pro_proactor *proactor, int64_t timeout_ms);
 
-/* A callback that is going to block says so: then a spare thread of the loop takes its place until
- * the end. Nothing where one thread runs the loop. [callback] NT does this by itself when a thread
- * blocks. Since 0.1. */
+/* A callback that is going to block says so: then a spare thread of the loop takes its place, and
+ * what was taken to be called after it, until the end of that or of the callback. Nothing where one
+ * thread runs the loop. [callback] NT does this by itself when a thread blocks. Since 0.1. */
 PRO_API void pro_proactor_begin_blocking(struct pro_proactor *proactor);
 PRO_API void pro_proactor_end_blocking(struct pro_proactor *proactor);
 
