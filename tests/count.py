@@ -56,7 +56,9 @@ def main():
             print("skip: %s: %s" % (case.get("name"), reason))
         if counts[1]:
             found = FAILURE.findall(case.findtext("system-out") or "")
-            for script_line, check_line in found or [("it told of no test that failed", "")]:
+            failure = case.find("failure")
+            why = failure.get("message", "") if failure is not None else "it did not start"
+            for script_line, check_line in found or [(why or "it failed without a word", "")]:
                 print("FAIL: %s: %s" % (case.get("name"), script_line or check_line))
     print("%d passed, %d failed, %d skipped" % tuple(totals))
     return 0

@@ -360,22 +360,6 @@ def links_in_documents_lead_somewhere():
 
 
 @check
-def programs_in_documents_compile():
-    compiler = compilers("gcc", "clang")[0]
-    problems = []
-    for name in files(".md"):
-        for block in re.findall(r"^```c\n(.*?)^```", read(name), flags=re.DOTALL | re.MULTILINE):
-            if "int main(" not in block:
-                continue
-            result = run([compiler, "-x", "c", "-std=c11", "-Wall", "-Wextra", "-Wpedantic",
-                          "-Werror", "-fsyntax-only", "-I", os.path.join(BUILD, "include"), "-"],
-                         block)
-            if result.returncode:
-                problems.append("%s: %s" % (name, result.stderr.strip()))
-    return problems
-
-
-@check
 def nothing_names_the_machine_it_was_written_on():
     problems = []
     for name in tracked_files():
