@@ -162,8 +162,8 @@ static int ring_port_create(struct pro_proactor *proactor,
 
 /* ---- the thread ---- */
 
-/* The kernel's number of this thread, asked for once. */
-/* Asked each time: what a thread-local variable remembers is wrong in a forked child. */
+/* The kernel's number of this thread. Asked each time: what a thread-local variable remembers is
+ * wrong in a forked child. */
 static pid_t this_thread(void)
 {
 	return (pid_t)syscall(SYS_gettid);

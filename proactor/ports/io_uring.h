@@ -1,11 +1,14 @@
 /* Private: the parts of the io_uring port.
  *
- *   io_uring_ring.c    the ring of the kernel: which flags, what works, submitting and waiting
- *   io_uring_lent.c    the buffers that the kernel picks for reads that borrow
- *   io_uring_flight.c  the way of each operation through the ring
- *   io_uring_close.c   closing handles, and what is left when the thread of a ring has ended
- *   io_uring_foreign.c the descriptor for a foreign loop
- *   io_uring.c         the port
+ *   io_uring.c          the port
+ *   io_uring_ring.c     the ring of the kernel: which flags, what works, submitting and waiting
+ *   io_uring_flight.c   the way of an operation through the ring
+ *   io_uring_stream.c   what each class of operations does there
+ *   io_uring_socket.c
+ *   io_uring_file.c
+ *   io_uring_lent.c     the buffers that the kernel picks for reads that borrow
+ *   io_uring_close.c    closing handles, and what is left when the thread of a ring has ended
+ *   io_uring_foreign.c  the descriptor for a foreign loop
  *
  * Whatever finds no room in the submission queue, no buffer or no turn stands in a list of the
  * port, and the next wait tries again: nothing here recurses or spins, and nothing needs memory to
@@ -194,7 +197,7 @@ struct pro__ring_port {
 
 	int wake_fd;
 	bool is_wake_armed;
-	bool is_shared; /* several threads run the loop */
+	bool is_shared;      /* several threads run the loop */
 	uint64_t wake_count; /* the kernel writes it */
 
 	_Atomic(struct pro__ring_foreign *) foreign;
@@ -212,13 +215,14 @@ static inline struct pro__ring_port *pro__ring_port_from(struct pro_port *port)
 struct pro__flight {
 	struct pro_list_node of_fd;  /* among the flights of its descriptor */
 	struct pro_list_node parked; /* in one of the port's lists */
+	struct pro__ring_fd *entry;  /* of the operation's handle, since its first flight */
 	uint64_t user_data;          /* of what the kernel has */
 	size_t moved;                /* bytes of a transmission so far */
 	int fd;
 	int result; /* of an orphan that was complete */
 	unsigned result_flags;
 	uint16_t file_epoch;
-	uint8_t step; /* enum flight_step */
+	uint8_t step; /* enum pro__flight_step */
 	uint8_t kind; /* enum pro__fd_kind */
 	bool is_in_kernel;
 	bool is_cancelled; /* nothing new is begun for it */
@@ -247,9 +251,6 @@ static inline struct pro_operation *pro__flight_operation(struct pro__flight *fl
 
 /* The operation in user_data; NULL when that is a leftover of an earlier submission. */
 struct pro_operation *pro__flight_from_user_data(uint64_t user_data);
-/* Counts a flight among those of its descriptor. */
-void pro__flight_attach(
-		struct pro__ring_port *port, struct pro__flight *flight, struct pro__ring_fd *entry);
 void pro__flight_begin(struct pro__ring_port *port, struct pro_operation *operation);
 void pro__flight_cancel(struct pro__ring_port *port, struct pro_operation *operation);
 /* What the kernel was asked for is complete. */
