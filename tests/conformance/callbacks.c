@@ -46,6 +46,12 @@ struct pair {
 	char bytes[16], other_bytes[16];
 };
 
+static int return_0(void *argument)
+{
+	(void)argument;
+	return 0;
+}
+
 static int pair_start(struct pair *pair)
 {
 	struct recorder *subject = pair->subject;
@@ -83,6 +89,8 @@ static int pair_start(struct pair *pair)
 				subject, RESOLVE, pro_asynch_resolve_resolve(&subject->resolver, "127.0.0.1:80"));
 	case EVENT_TIME_OUT:
 		return recorder_timer(subject, 0);
+	case EVENT_WORK:
+		return STARTED(subject, WORK, pro_asynch_work_run(&subject->work, return_0, NULL));
 	case EVENT_POST:
 		return recorder_post(subject, &pair->out, NULL);
 	case EVENT_WAKEUP:

@@ -105,6 +105,12 @@ void scenario_refused_start_never_completes(struct world *world)
 	ck_assert_uint_ge(world_statistics(world).refused, 4);
 }
 
+static int return_7(void *argument)
+{
+	(void)argument;
+	return 7;
+}
+
 /* Starts one operation of each class at once; how each ends is in the trace. */
 void scenario_each_class_completes_once(struct world *world)
 {
@@ -146,6 +152,7 @@ void scenario_each_class_completes_once(struct world *world)
 	ASSERT_OK(STARTED(all, CONNECT, pro_asynch_connect_connect(&all->connect, &addr, NULL)));
 	ASSERT_OK(STARTED(all, RESOLVE, pro_asynch_resolve_resolve(&all->resolver, "127.0.0.1:80")));
 	ASSERT_OK(recorder_timer(all, 1));
+	ASSERT_OK(STARTED(all, WORK, pro_asynch_work_run(&all->work, return_7, NULL)));
 	ASSERT_OK(recorder_post(all, &posted, NULL));
 	ASSERT_OK(pro_handler_wakeup(recorder_handler(all)));
 	RUN_UNTIL(world, all->count[EVENT_WRITE_FILE]);
@@ -157,15 +164,16 @@ void scenario_each_class_completes_once(struct world *world)
 	RUN_UNTIL(world, left->count[EVENT_READ_STREAM] && dgram->count[EVENT_READ_DGRAM] &&
 							 dgram->count[EVENT_WRITE_DGRAM] && listener->count[EVENT_ACCEPT] &&
 							 all->count[EVENT_CONNECT] && all->count[EVENT_RESOLVE] &&
-							 all->count[EVENT_TIME_OUT] && all->count[EVENT_POST] &&
-							 all->count[EVENT_WAKEUP] && all->count[EVENT_READ_FILE] &&
-							 right->count[EVENT_TRANSMIT_FILE]);
+							 all->count[EVENT_TIME_OUT] && all->count[EVENT_WORK] &&
+							 all->count[EVENT_POST] && all->count[EVENT_WAKEUP] &&
+							 all->count[EVENT_READ_FILE] && right->count[EVENT_TRANSMIT_FILE]);
 	world_run_ready(world);
 	for (int kind = 0; kind <= EVENT_POST; kind++)
 		ck_assert_msg(world->completed[kind] == 1, "%s", event_kind_text((enum event_kind)kind));
 	ck_assert_mem_eq(bytes[1], "abcdef", 6);
 	ck_assert_mem_eq(bytes[2], "datagram", 8);
 	ck_assert_uint_ge(all->last[EVENT_RESOLVE].found_count, 1);
+	ck_assert_int_eq(all->last[EVENT_WORK].returned, 7);
 	ASSERT_OK(pro_proactor_close_handle(world->proactor, file));
 }
 

@@ -125,6 +125,7 @@ void scenario_missing_slots_are_refused_when_operations_are_opened(struct world 
 	struct pro_asynch_transmit_file sender;
 	struct pro_asynch_resolve resolver;
 	struct pro_asynch_timer timer;
+	struct pro_asynch_work work;
 	struct pro_handler handler;
 	pro_handle handles[2];
 
@@ -146,6 +147,7 @@ void scenario_missing_slots_are_refused_when_operations_are_opened(struct world 
 	ASSERT_ERROR(pro_asynch_transmit_file_open(&sender, &handler, handles[0], NULL), PRO_EINVAL);
 	ASSERT_ERROR(pro_asynch_resolve_open(&resolver, &handler, NULL), PRO_EINVAL);
 	ASSERT_ERROR(pro_asynch_timer_open(&timer, &handler, NULL), PRO_EINVAL);
+	ASSERT_ERROR(pro_asynch_work_open(&work, &handler, NULL), PRO_EINVAL);
 	pro_message_block_init_filled(&block, "x", 1);
 	ASSERT_ERROR(pro_handler_post(&handler, &block, NULL), PRO_EINVAL);
 	ASSERT_ERROR(pro_handler_wakeup(&handler), PRO_EINVAL);

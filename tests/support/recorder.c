@@ -228,6 +228,15 @@ static void recorder_handle_time_out(
 	recorder_note(recorder_from_handler(handler), &event);
 }
 
+static void recorder_handle_work(
+		struct pro_handler *handler, const struct pro_asynch_work_result *result)
+{
+	struct event event = EVENT_OF(EVENT_WORK, result);
+
+	event.returned = result->returned;
+	recorder_note(recorder_from_handler(handler), &event);
+}
+
 static void recorder_handle_post(struct pro_handler *handler, const struct pro_post_result *result)
 {
 	struct recorder *recorder = recorder_from_handler(handler);
@@ -280,6 +289,7 @@ const struct pro_service_handler_vtbl recorder_vtbl = {
 		.handler.handle_transmit_file = recorder_handle_transmit_file,
 		.handler.handle_resolve = recorder_handle_resolve,
 		.handler.handle_time_out = recorder_handle_time_out,
+		.handler.handle_work = recorder_handle_work,
 		.handler.handle_post = recorder_handle_post,
 		.handler.handle_wakeup = recorder_handle_wakeup,
 		.handler.handle_close = recorder_handle_close,
@@ -358,6 +368,7 @@ void recorder_open_free(struct recorder *recorder)
 	ASSERT_OK(pro_asynch_timer_open(&recorder->timer, handler, NULL));
 	ASSERT_OK(pro_asynch_connect_open(&recorder->connect, handler, NULL));
 	ASSERT_OK(pro_asynch_resolve_open(&recorder->resolver, handler, NULL));
+	ASSERT_OK(pro_asynch_work_open(&recorder->work, handler, NULL));
 }
 
 void recorder_open_file(struct recorder *recorder, pro_handle file)

@@ -12,6 +12,7 @@
 #include <proactor/asynch_resolve.h>
 #include <proactor/asynch_timer.h>
 #include <proactor/asynch_transmit_file.h>
+#include <proactor/asynch_work.h>
 #include <proactor/asynch_write_dgram.h>
 #include <proactor/asynch_write_file.h>
 #include <proactor/asynch_write_stream.h>
@@ -40,6 +41,7 @@ struct event {
 	unsigned found_count;
 	uint64_t expirations; /* timers */
 	bool is_final;
+	int returned; /* work */
 };
 
 #define RECORDER_HANDLES_MAX 16
@@ -86,6 +88,7 @@ struct recorder {
 	struct pro_asynch_transmit_file sender;
 	struct pro_asynch_resolve resolver;
 	struct pro_asynch_timer timer;
+	struct pro_asynch_work work;
 };
 
 /* The class of every recorder. */
@@ -104,7 +107,7 @@ void recorder_own_stream(struct recorder *recorder, pro_handle handle);
 struct pro_addr recorder_listen(struct recorder *recorder, const char *text);
 /* The same with a datagram socket. */
 struct pro_addr recorder_own_dgram(struct recorder *recorder, const char *text);
-/* Opens timer, connect and resolver, which need no handle. */
+/* Opens timer, connect, resolver and work, which need no handle. */
 void recorder_open_free(struct recorder *recorder);
 /* Opens file_reader and file_writer on `file`. */
 void recorder_open_file(struct recorder *recorder, pro_handle file);

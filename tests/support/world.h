@@ -9,8 +9,7 @@
 #include "allocator.h"
 #include "trace.h"
 
-/* X(name, text): what a callback can be about. The first eleven have the order of enum pro_opcode.
- */
+/* X(name, text): what a callback can be about; operations, then posts, then the rest. */
 #define EVENT_LIST(X)                                                                              \
 	X(READ_STREAM, "read_stream")                                                                  \
 	X(WRITE_STREAM, "write_stream")                                                                \
@@ -23,6 +22,7 @@
 	X(TRANSMIT_FILE, "transmit_file")                                                              \
 	X(RESOLVE, "resolve")                                                                          \
 	X(TIME_OUT, "time_out")                                                                        \
+	X(WORK, "work")                                                                                \
 	X(POST, "post")                                                                                \
 	X(WAKEUP, "wakeup")                                                                            \
 	X(OPEN, "open")                                                                                \
