@@ -8,6 +8,7 @@ A file that is not there belongs to a port that this machine does not have.
 
 import difflib
 import os
+import signal
 import sys
 
 EXIT_SKIPPED = 77
@@ -20,6 +21,8 @@ def record(path, command):
     except FileNotFoundError:
         pass
     os.environ["PROACTOR_TEST_TRACE"] = path
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and a program would inherit it
+        signal.signal(ignored, signal.SIG_DFL)
     os.execvp(command[0], command)
 
 
