@@ -397,11 +397,16 @@ bool os_forbid_io_uring(int error)
 
 void os_limit_file_size(uint64_t bytes)
 {
+	/* What it was before, which need not be the default: Python's children ignore it. */
+	static void (*before)(int) = SIG_DFL;
 	struct rlimit limit;
 
 	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
 	limit.rlim_cur = bytes == UINT64_MAX ? limit.rlim_max : (rlim_t)bytes;
-	signal(SIGXFSZ, bytes == UINT64_MAX ? SIG_DFL : SIG_IGN);
+	if (bytes == UINT64_MAX)
+		signal(SIGXFSZ, before);
+	else
+		before = signal(SIGXFSZ, SIG_IGN);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
