@@ -100,7 +100,7 @@ static void sleep_ms(unsigned ms)
 {
 	const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
 
-	nanosleep(&time, NULL);
+	nanosleep(&time, NULL); /* on purpose: a callback that takes its time */
 }
 
 static void handle_close_nothing(struct pro_handler *handler)
