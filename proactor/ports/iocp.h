@@ -214,6 +214,10 @@ extern const struct iocp_class pro__iocp_connect_class;
 extern const struct iocp_class pro__iocp_transmit_class;
 extern const struct iocp_class pro__iocp_resolve_class;
 
+/* Under Wine only: whether the peer has reset the connection. Wine keeps to itself a reset that came
+ * while no call was under way: a read then reports an end, TransmitFile waits for ever. Sending
+ * nothing tells: it sends nothing, and fails on a connection that was reset. */
+bool pro__iocp_was_reset(struct iocp_port *port, const struct iocp_handle *handle);
 /* A block of the pool for a read that borrows. NULL: the operation waits for one, or has completed
  * (iocp_stream.c). */
 struct pro_message_block *pro__iocp_take_lent(

@@ -129,9 +129,7 @@ static bool is_end(DWORD error)
 		   error == WSAEDISCON;
 }
 
-/* Wine keeps a reset to itself that came while nobody was reading, and reports an end. Sending
- * nothing tells: it sends nothing, and fails on a connection that was reset. */
-static bool was_reset(struct iocp_port *port, const struct iocp_handle *handle)
+bool pro__iocp_was_reset(struct iocp_port *port, const struct iocp_handle *handle)
 {
 	WSABUF nothing = {0};
 	DWORD bytes;
@@ -154,7 +152,7 @@ static void read_ended(
 	if (error == ERROR_MORE_DATA)
 		error = 0;
 	handle->position += bytes;
-	if (bytes == 0 && error == 0 && was_reset(port, handle))
+	if (bytes == 0 && error == 0 && pro__iocp_was_reset(port, handle))
 		error = WSAECONNRESET;
 	if (bytes == 0 && (error == 0 || is_end(error)))
 		pro__iocp_complete_error(port, operation, PRO_EOF);

@@ -91,6 +91,10 @@ static void send_file(struct iocp_port *port, struct pro_operation *operation)
 		end(port, operation, PRO_EBADF, 0);
 		return;
 	}
+	if (pro__iocp_was_reset(port, flight->handle)) {
+		fail(port, operation, WSAECONNRESET);
+		return;
+	}
 	port->calls++;
 	if (!port->win32.GetFileSizeEx(file, &size)) {
 		fail(port, operation, GetLastError());

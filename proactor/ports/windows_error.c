@@ -2,17 +2,6 @@
  * call of the port is known to give. */
 #include "windows_error.h"
 
-/* Not in every kit. */
-#ifndef ERROR_HANDLES_CLOSED
-#define ERROR_HANDLES_CLOSED 676
-#endif
-#ifndef ERROR_STOPPED_ON_SYMLINK
-#define ERROR_STOPPED_ON_SYMLINK 681
-#endif
-#ifndef ERROR_DISK_QUOTA_EXCEEDED
-#define ERROR_DISK_QUOTA_EXCEEDED 1295
-#endif
-
 struct error_entry {
 	DWORD os_error;
 	int error;
@@ -85,6 +74,7 @@ static const struct error_entry error_table[] = {
 		{ERROR_FILE_INVALID, PRO_EIO},
 		{ERROR_IO_DEVICE, PRO_EIO},
 		{ERROR_POSSIBLE_DEADLOCK, PRO_EAGAIN},
+		{ERROR_NO_SUCH_DEVICE, PRO_ENODEV},
 		{ERROR_TOO_MANY_LINKS, PRO_ENOSPC},
 		{ERROR_NOT_FOUND, PRO_ENOTFOUND},
 		{ERROR_CANCELLED, PRO_ECANCELED},

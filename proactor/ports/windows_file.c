@@ -4,12 +4,15 @@
  * first; then each part is looked at, since it may be a link; then what was opened is asked for its
  * own name, which must be the one that was meant: so neither a link that was put there meanwhile nor
  * the short alias of another file (LONGNA~1.TXT) gets through. */
+#include "windows_error.h"
 #include "windows_world.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define PATH_UNITS 32768
+/* Of the drive in a path of the system's: \\?\C: */
+#define DRIVE_UNITS 6
 
 struct root {
 	size_t length;
@@ -276,10 +279,29 @@ static int find_place(const struct root *root, const char *name, struct place **
 	return error;
 }
 
+/* The path by which the system knows a file, without its end in 0; 0 after a failure. */
+static DWORD final_path(struct place *place, HANDLE file)
+{
+	FILE_NAME_INFO *name = (FILE_NAME_INFO *)(void *)place->found;
+	DWORD length = GetFinalPathNameByHandleW(file, place->found, PATH_UNITS, 0);
+
+	if (length > 0 || GetLastError() != ERROR_MORE_DATA)
+		return length;
+	/* Wine knows no longer paths than MAX_PATH here, but gives the part behind the drive. */
+	if (wcslen(place->root->path) < DRIVE_UNITS ||
+			!GetFileInformationByHandleEx(
+					file, FileNameInfo, name, (PATH_UNITS - DRIVE_UNITS) * sizeof(WCHAR)))
+		return 0;
+	length = name->FileNameLength / sizeof(WCHAR);
+	memmove(place->found + DRIVE_UNITS, name->FileName, length * sizeof(WCHAR));
+	memcpy(place->found, place->root->path, DRIVE_UNITS * sizeof(WCHAR));
+	return DRIVE_UNITS + length;
+}
+
 /* Whether what was opened is what was meant. */
 static int check_found(struct place *place, HANDLE file)
 {
-	DWORD length = GetFinalPathNameByHandleW(file, place->found, PATH_UNITS, 0);
+	DWORD length = final_path(place, file);
 	size_t wanted = place->length;
 
 	if (length == 0 || length >= PATH_UNITS)
@@ -318,7 +340,8 @@ static int error_of_open(const struct place *place)
 		if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY))
 			return PRO_EISDIR;
 	}
-	return pro__error_from_os((int)os_error);
+	/* Sockets of the host under Wine, devices. */
+	return os_error == ERROR_NO_SUCH_DEVICE ? PRO_EACCES : pro__error_from_os((int)os_error);
 }
 
 static int open_at(struct place *place, const struct open_how *how, HANDLE *result,

@@ -16,6 +16,9 @@ import tempfile
 import time
 import traceback
 
+# The programs are Windows'; the clients are not.
+WINDOWS = bool(os.environ.get("PROACTOR_TEST_WINDOWS"))
+
 DEADLINE = float(os.environ.get("PROACTOR_TEST_DEADLINE", "30"))  # seconds for any one wait
 
 _tests = []
