@@ -111,8 +111,13 @@ static uint64_t mix(uint64_t hash, uint64_t word)
 void pro__sim_trace(struct pro_sim *sim, enum sim_trace_kind kind, const struct sim_port *port,
 		pro_handle handle, unsigned opcode, int error, uint64_t bytes)
 {
-	struct sim_trace *trace = &sim->log->events[sim->log->count++ % SIM_TRACE];
+	struct sim_trace after;
+	struct sim_trace *trace = &after;
 	char line[LINE_MAX_];
+
+	/* The log keeps what led to a failure, not what came after it. */
+	if (!pro__sim_has_failed(sim))
+		trace = &sim->log->events[sim->log->count++ % SIM_TRACE];
 
 	trace->step = sim->steps;
 	trace->now_ns = pro__sim_now(sim);
