@@ -594,9 +594,12 @@ struct sim_shared {
 /* NULL: there is no memory. */
 struct sim_shared *pro__sim_shared_create(void);
 void pro__sim_shared_destroy(struct sim_shared *shared);
-/* Calls `run` in a child process and waits for its end; true when it came back from there. How it
- * ended otherwise stands in `why`. Where there are no child processes it is called here. */
-bool pro__sim_child_run(void (*run)(void *context), void *context, char *why, size_t why_size);
+enum sim_child_end { SIM_CHILD_RETURNED, SIM_CHILD_CRASHED, SIM_CHILD_HUNG };
+
+/* Calls `run` in a child process and waits for its end. How it ended, unless it returned, stands in
+ * `why`. Where there are no child processes it is called here. */
+enum sim_child_end pro__sim_child_run(
+		void (*run)(void *context), void *context, char *why, size_t why_size);
 /* In the child: it ends when it has worked so many seconds more. */
 void pro__sim_child_limit(unsigned seconds);
 /* Whether a sanitizer knows of memory that nobody can reach any more. */

@@ -13,12 +13,13 @@ void pro__sim_shared_destroy(struct sim_shared *shared)
 	pro__sim_free(shared);
 }
 
-bool pro__sim_child_run(void (*run)(void *context), void *context, char *why, size_t why_size)
+enum sim_child_end pro__sim_child_run(
+		void (*run)(void *context), void *context, char *why, size_t why_size)
 {
 	(void)why;
 	(void)why_size;
 	run(context);
-	return true;
+	return SIM_CHILD_RETURNED;
 }
 
 void pro__sim_child_limit(unsigned seconds)
@@ -55,27 +56,30 @@ void pro__sim_shared_destroy(struct sim_shared *shared)
 		munmap(shared, sizeof(*shared));
 }
 
-static bool tell_end(int status, char *why, size_t why_size)
+static enum sim_child_end tell_end(int status, char *why, size_t why_size)
 {
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return true;
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
+		return SIM_CHILD_RETURNED;
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU) {
 		snprintf(why, why_size, "it hangs");
-	else if (WIFSIGNALED(status))
+		return SIM_CHILD_HUNG;
+	}
+	if (WIFSIGNALED(status))
 		snprintf(why, why_size, "it crashes: signal %d", WTERMSIG(status));
 	else
 		snprintf(why, why_size, "it exits with status %d", WEXITSTATUS(status));
-	return false;
+	return SIM_CHILD_CRASHED;
 }
 
-bool pro__sim_child_run(void (*run)(void *context), void *context, char *why, size_t why_size)
+enum sim_child_end pro__sim_child_run(
+		void (*run)(void *context), void *context, char *why, size_t why_size)
 {
 	pid_t child = fork();
 	int status;
 
 	if (child < 0) {
 		snprintf(why, why_size, "there is no child process: errno %d", errno);
-		return false;
+		return SIM_CHILD_CRASHED;
 	}
 	if (child == 0) {
 		run(context);
@@ -84,7 +88,7 @@ bool pro__sim_child_run(void (*run)(void *context), void *context, char *why, si
 	while (waitpid(child, &status, 0) < 0)
 		if (errno != EINTR) {
 			snprintf(why, why_size, "its child process is lost: errno %d", errno);
-			return false;
+			return SIM_CHILD_CRASHED;
 		}
 	return tell_end(status, why, why_size);
 }

@@ -19,6 +19,7 @@ struct runner {
 	uint64_t seeds;
 	bool is_in_process;
 	bool looks_for_leaks; /* after each seed */
+	enum sim_child_end end;
 	FILE *trace;
 };
 
@@ -148,9 +149,12 @@ static bool runner_run(struct runner *runner)
 	shared->step = 0;
 	shared->failure[0] = '\0';
 	shared->is_leak = false;
+	runner->end = SIM_CHILD_RETURNED;
 	if (runner->is_in_process)
 		runner_run_range(runner);
-	else if (!pro__sim_child_run(runner_run_range, runner, why, sizeof(why)))
+	else
+		runner->end = pro__sim_child_run(runner_run_range, runner, why, sizeof(why));
+	if (runner->end != SIM_CHILD_RETURNED)
 		runner_note(runner, why);
 	return !shared->is_failure;
 }
@@ -215,6 +219,9 @@ static void runner_shrink(struct runner *runner)
 {
 	const unsigned most = runner->options.parameter;
 
+	/* Each try would take its whole time. */
+	if (runner->end == SIM_CHILD_HUNG)
+		return;
 	runner->first_seed = runner->shared->seed;
 	runner->seeds = 1;
 	for (unsigned parameter = 1; parameter < most && parameter <= PARAMETERS_TRIED; parameter++)

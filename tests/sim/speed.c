@@ -11,7 +11,7 @@
 
 #define PAIRS         50u
 #define MESSAGE_BYTES 64u
-#define COMPLETIONS   UINT64_C(2000000)
+#define COMPLETIONS   UINT64_C(1000000)
 
 /* One end of a pair: it sends back what it gets. */
 struct end {
