@@ -298,6 +298,7 @@ void scenario_cancelled_write_reports_what_went_out(struct world *world)
 	left = recorder_create(world, "left");
 	right = recorder_create(world, "right");
 	recorder_tcp_pair(left, right, ANY_INET);
+	recorder_send_little(left);
 	pattern_fill(bytes, sizeof(bytes), 0, 1);
 	pro_message_block_init_filled(&big, bytes, sizeof(bytes));
 	pro_message_block_init_filled(&behind, "behind", 6);
@@ -546,6 +547,7 @@ void scenario_each_class_times_out(struct world *world)
 	dgram = recorder_create(world, "dgram");
 	right->is_traced = false;
 	recorder_tcp_pair(left, right, ANY_INET);
+	recorder_send_little(right);
 	recorder_listen(listener, ANY_INET);
 	recorder_own_dgram(dgram, ANY_INET);
 	pro_message_block_init(&block, bytes, sizeof(bytes));

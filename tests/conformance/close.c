@@ -139,6 +139,7 @@ void scenario_close_cancels_a_mixture(struct world *world)
 	right = recorder_create(world, "right");
 	left->is_traced = false;
 	recorder_tcp_pair(left, right, ANY_INET);
+	recorder_send_little(left);
 	recorder_open_free(left);
 	pro_message_block_init(&in, bytes, sizeof(bytes));
 	pro_message_block_init_filled(&big, big_bytes, sizeof(big_bytes));

@@ -358,6 +358,7 @@ static void busy_start(struct busy *busy, struct world *world)
 	busy->listener = recorder_create(world, "listener");
 	busy->timer = recorder_create(world, "timer");
 	recorder_tcp_pair(busy->left, busy->right, ANY_INET);
+	recorder_send_little(busy->left);
 	recorder_listen(busy->listener, ANY_INET);
 	recorder_open_free(busy->timer);
 	pro_message_block_init(&busy->in, busy->bytes, sizeof(busy->bytes));

@@ -154,7 +154,7 @@ void scenario_echo_with_borrowed_blocks_allocates_once_per_connection(struct wor
 
 void scenario_write_queue_refuses_above_its_limit(struct world *world)
 {
-	static unsigned char bytes[8 << 20];
+	static unsigned char bytes[1 << 20];
 	struct recorder *left, *right;
 	struct pro_message_block first, second, third, in;
 	size_t queued;
@@ -164,6 +164,7 @@ void scenario_write_queue_refuses_above_its_limit(struct world *world)
 	left = recorder_create(world, "left");
 	right = recorder_create(world, "right");
 	recorder_tcp_pair(left, right, ANY_INET);
+	recorder_send_little(left);
 	pro_asynch_write_stream_set_limit(&left->writer, LIMIT);
 	pro_message_block_init_filled(&first, bytes, sizeof(bytes));
 	pro_message_block_init_filled(&second, bytes, 1);

@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../support/quick_assert.h"
 #include "../support/crew.h"
 #include "../support/os.h"
 #include "../support/pattern.h"
 #include "../support/recorder.h"
 
 #define POSTERS      4
-#define BLOCKS       1024
+#define BLOCKS       65536
 #define POSTS        250000
 #define POSTS_LONG   2500000
 #define ROUND_TRIPS  2000
@@ -58,7 +59,7 @@ static void delivered(struct recorder *recorder, const struct event *event)
 		return;
 	poster = &posting->posters[(const struct poster *)event->act - posting->posters];
 	i = atomic_load(&poster->delivered);
-	ck_assert_ptr_eq(event->block, &poster->blocks[i % BLOCKS]);
+	ASSERT_QUICK(event->block == &poster->blocks[i % BLOCKS], "posts out of order");
 	atomic_store(&poster->delivered, i + 1);
 }
 
@@ -337,6 +338,7 @@ void scenario_waiting_costs_no_processor_time(struct world *world)
 	right = recorder_create(world, "right");
 	listener = recorder_create(world, "listener");
 	recorder_tcp_pair(left, right, ANY_INET);
+	recorder_send_little(left);
 	recorder_listen(listener, ANY_INET);
 	recorder_open_free(left);
 	pro_message_block_init(&in, bytes, sizeof(bytes));

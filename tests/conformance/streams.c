@@ -11,8 +11,6 @@
 #include "../support/pattern.h"
 #include "../support/recorder.h"
 
-#define SMALL_BUFFER 4096
-
 /* A recorder's context that reads to the end of the stream and checks the pattern. */
 struct sink {
 	uint64_t received;
@@ -52,13 +50,6 @@ static struct sink *sink_start(struct recorder *recorder, unsigned seed)
 	recorder->on_event = sink_on_event;
 	ASSERT_OK(recorder_read(recorder, &sink->block, 0));
 	return sink;
-}
-
-/* Small receive buffers over TCP would wait for delayed acknowledgements at every step. */
-static void make_buffer_small(struct world *world, struct recorder *sender)
-{
-	ASSERT_OK(pro_socket_set_option(world->proactor, pro_handler_handle(recorder_handler(sender)),
-			PRO_SOCKET_SEND_BUFFER, SMALL_BUFFER));
 }
 
 /* ---- 16 ---- */
@@ -125,7 +116,7 @@ static void write_messages(struct world *world, bool over_tcp)
 		recorder_tcp_pair(left, right, ANY_INET);
 	else
 		recorder_pair(left, right);
-	make_buffer_small(world, left);
+	recorder_send_little(left);
 	left->context = messages;
 	left->on_event = check_order;
 	sink = sink_start(right, 1);
@@ -287,7 +278,7 @@ void scenario_writes_of_many_threads_never_interleave(struct world *world)
 	left = recorder_create(world, "left");
 	right = recorder_create(world, "right");
 	recorder_tcp_pair(left, right, ANY_INET);
-	make_buffer_small(world, left);
+	recorder_send_little(left);
 	writers->recorder = left;
 	right->context = writers;
 	right->on_event = check_messages;
@@ -462,7 +453,7 @@ static void see_a_reset(struct world *world, bool is_reading, bool is_writing, b
 	char bytes[16];
 
 	recorder_tcp_pair(left, right, ANY_INET);
-	make_buffer_small(world, left);
+	recorder_send_little(left);
 	pro_message_block_init(&in, bytes, sizeof(bytes));
 	pro_message_block_init_filled(&big, stream_bytes, sizeof(stream_bytes));
 	pro_message_block_init_filled(&small, "x", 1);
@@ -557,8 +548,8 @@ void scenario_full_duplex_flows_both_ways(struct world *world)
 	sides[0] = recorder_create(world, "left");
 	sides[1] = recorder_create(world, "right");
 	recorder_tcp_pair(sides[0], sides[1], ANY_INET);
-	make_buffer_small(world, sides[0]);
-	make_buffer_small(world, sides[1]);
+	recorder_send_little(sides[0]);
+	recorder_send_little(sides[1]);
 	pattern_fill(stream_bytes, TOTAL, 0, 1);
 	pro_message_block_init_filled(&out, stream_bytes, TOTAL);
 	duplicate = pro_message_block_duplicate(&out);

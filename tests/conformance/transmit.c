@@ -288,6 +288,7 @@ static struct transmission *stalled_transmission(struct world *world)
 	os_make_sparse_file(world_path(world, "file"), 64 << 20);
 	transmission = transmission_create(world);
 	transmission->discards = true;
+	recorder_send_little(transmission->sender);
 	return transmission;
 }
 

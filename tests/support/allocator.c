@@ -1,10 +1,11 @@
 /* An allocator for tests: counts, finds leaks and foreign frees, fails on demand. */
 #include "allocator.h"
 
-#include <check.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "quick_assert.h"
 
 #define PIECE_MAGIC UINT64_C(0x70726f6163746f72)
 #define PIECE_FREED UINT64_C(0xdeaddeaddeaddead)
@@ -34,7 +35,7 @@ static struct piece *piece_of(void *memory)
 {
 	struct piece *piece = (struct piece *)memory - 1;
 
-	ck_assert_msg(piece->magic == PIECE_MAGIC, "freed twice, or not from this allocator");
+	ASSERT_QUICK(piece->magic == PIECE_MAGIC, "freed twice, or not from this allocator");
 	return piece;
 }
 
@@ -83,7 +84,7 @@ static void *allocator_reallocate(void *context, void *bytes, size_t size)
 	piece = piece_of(bytes);
 	atomic_fetch_add(&memory->live_bytes, (int64_t)size - (int64_t)piece->size);
 	piece = realloc(piece, sizeof(*piece) + size);
-	ck_assert_ptr_nonnull(piece);
+	ASSERT_QUICK(piece, "no memory");
 	piece->size = size;
 	return piece + 1;
 }

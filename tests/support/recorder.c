@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quick_assert.h"
+
+#define SMALL_BUFFER_BYTES 4096
+
 /* Starts, cancels and closes that this thread is inside of: no callback may run there. */
 static _Thread_local unsigned start_depth;
 
@@ -43,13 +47,13 @@ static void recorder_check_laws(struct recorder *recorder, const struct event *e
 {
 	const char *text = event_kind_text(event->kind);
 
-	ck_assert_msg(start_depth == 0, "law 2: %s inside a start, cancel or close", text);
-	ck_assert_msg(world_is_in_loop(), "law 3: %s on a thread that runs no loop", text);
-	ck_assert_msg(!atomic_exchange(&recorder->is_inside, true),
+	ASSERT_QUICK(start_depth == 0, "law 2: %s inside a start, cancel or close", text);
+	ASSERT_QUICK(world_is_in_loop(), "law 3: %s on a thread that runs no loop", text);
+	ASSERT_QUICK(!atomic_exchange(&recorder->is_inside, true),
 			"%s overlaps another callback of the handler", text);
-	ck_assert_msg(!recorder->is_closed, "%s after handle_close", text);
-	ck_assert_msg(event->error <= 0 && strcmp(pro_error_name(event->error), "PRO_?") != 0 &&
-						  event->error != PRO_EUNKNOWN,
+	ASSERT_QUICK(!recorder->is_closed, "%s after handle_close", text);
+	ASSERT_QUICK(event->error <= 0 && strcmp(pro_error_name(event->error), "PRO_?") != 0 &&
+						 event->error != PRO_EUNKNOWN,
 			"%s: error %d (system's %d) is not in the table", text, event->error, event->os_error);
 }
 
@@ -60,8 +64,8 @@ static void recorder_enter_ledger(struct recorder *recorder, const struct event 
 		return;
 	atomic_fetch_add(&recorder->completed[event->kind], 1);
 	atomic_fetch_add(&recorder->world->completed[event->kind], 1);
-	ck_assert_msg(event->kind >= EVENT_WAKEUP ||
-						  recorder->completed[event->kind] <= recorder->started[event->kind],
+	ASSERT_QUICK(event->kind >= EVENT_WAKEUP ||
+						 recorder->completed[event->kind] <= recorder->started[event->kind],
 			"law 1: more completions of %s than starts", event_kind_text(event->kind));
 }
 
@@ -79,10 +83,10 @@ static void recorder_count(struct recorder *recorder, const struct event *event)
 static void recorder_keep_handle(struct recorder *recorder, const struct event *event)
 {
 	if (event->error) {
-		ck_assert_int_eq(event->handle, PRO_INVALID_HANDLE);
+		ASSERT_QUICK(event->handle == PRO_INVALID_HANDLE, "a handle with an error");
 		return;
 	}
-	ck_assert_uint_lt(recorder->handles_count, RECORDER_HANDLES_MAX);
+	ASSERT_QUICK(recorder->handles_count < RECORDER_HANDLES_MAX, "too many handles");
 	recorder->handles[recorder->handles_count++] = event->handle;
 }
 
@@ -117,7 +121,7 @@ static void recorder_handle_read_stream(
 	event.block = result->block;
 	event.bytes_requested = result->bytes_requested;
 	if (!result->error)
-		ck_assert_uint_ge(result->bytes_transferred, 1);
+		ASSERT_QUICK(result->bytes_transferred >= 1, "a read of nothing");
 	recorder->is_borrowing = false;
 	recorder_note(recorder, &event);
 	if (is_borrowed && !recorder->keeps_blocks)
@@ -132,7 +136,7 @@ static void recorder_handle_write_stream(
 	event.block = result->block;
 	event.bytes_requested = result->bytes_requested;
 	if (!result->error)
-		ck_assert_uint_eq(result->bytes_transferred, result->bytes_requested);
+		ASSERT_QUICK(result->bytes_transferred == result->bytes_requested, "a write of a part");
 	recorder_note(recorder_from_handler(handler), &event);
 }
 
@@ -271,7 +275,7 @@ static void recorder_handle_close(struct pro_handler *handler)
 	struct event event = {.kind = EVENT_CLOSE, .handle = PRO_INVALID_HANDLE};
 
 	for (int kind = 0; kind < EVENT_WAKEUP; kind++)
-		ck_assert_msg(recorder->is_shared || recorder->started[kind] == recorder->completed[kind],
+		ASSERT_QUICK(recorder->is_shared || recorder->started[kind] == recorder->completed[kind],
 				"handle_close with %s in flight", event_kind_text((enum event_kind)kind));
 	recorder_note(recorder, &event);
 	recorder->is_closed = true;
@@ -419,6 +423,13 @@ void recorder_tcp_pair(struct recorder *client, struct recorder *server, const c
 	RUN_UNTIL(world, helper->is_closed);
 }
 
+void recorder_send_little(struct recorder *recorder)
+{
+	ASSERT_OK(pro_socket_set_option(recorder_proactor(recorder),
+			pro_handler_handle(recorder_handler(recorder)), PRO_SOCKET_SEND_BUFFER,
+			SMALL_BUFFER_BYTES));
+}
+
 void recorder_begin_start(struct recorder *recorder, enum event_kind kind)
 {
 	atomic_fetch_add(&recorder->started[kind], 1);
@@ -431,7 +442,7 @@ int recorder_end_start(struct recorder *recorder, enum event_kind kind, int resu
 	start_depth--;
 	if (result == 0)
 		return 0;
-	ck_assert_msg(result < 0 && strcmp(pro_error_name(result), "PRO_?") != 0, "a start returned %d",
+	ASSERT_QUICK(result < 0 && strcmp(pro_error_name(result), "PRO_?") != 0, "a start returned %d",
 			result);
 	atomic_fetch_sub(&recorder->started[kind], 1);
 	atomic_fetch_sub(&recorder->world->started[kind], 1);

@@ -119,6 +119,9 @@ pro_handle recorder_take_handle(struct recorder *recorder);
 void recorder_pair(struct recorder *left, struct recorder *right);
 void recorder_tcp_pair(struct recorder *client, struct recorder *server, const char *any);
 
+/* Makes the send buffer of its socket so small that a peer who reads nothing stops it soon. */
+void recorder_send_little(struct recorder *recorder);
+
 static inline struct pro_handler *recorder_handler(struct recorder *recorder)
 {
 	return &recorder->service.handler;
