@@ -161,10 +161,11 @@ static int print_port(void)
 
 int main(int argc, char **argv)
 {
-	struct trace table = make_table();
+	static struct trace table; /* kept until the end */
 	SRunner *runner;
 	int failures;
 
+	table = make_table();
 	if (argc == 2 && !strcmp(argv[1], "--table"))
 		return fputs(table.text, stdout) < 0;
 	if (argc == 3 && !strcmp(argv[1], "--check"))
