@@ -140,6 +140,10 @@ static void open_group(bool pins)
 	struct pro_addr addr = world_addr(ANY_INET);
 	char why[256] = "";
 
+	memset(opened, 0, sizeof(opened));
+	memset(threads, 0, sizeof(threads));
+	closed = 0;
+	acceptor_is_closed = false;
 	pro_proactor_group_options_init(&options);
 	options.count = MEMBERS;
 	options.pins = pins;

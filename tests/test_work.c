@@ -78,6 +78,8 @@ static void await_begun(void)
 
 static void set_up(void)
 {
+	memset(&boss, 0, sizeof(boss));
+	runs = 0;
 	loop_thread = os_thread_id();
 	sem_init(&begun, 0, 0);
 	sem_init(&go_on, 0, 0);
