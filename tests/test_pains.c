@@ -310,9 +310,11 @@ START_TEST(acceptor_without_descriptors_backs_off)
 
 	ASSERT_OK(echo_server_open(&server, world.proactor, ANY_INET));
 	world_run_ready(&world);
-	os_limit_descriptors(PEERS);
 	for (unsigned i = 0; i < PEERS; i++)
-		peers[i] = os_connect(pro_asynch_acceptor_addr(&server.acceptor));
+		peers[i] = os_make_peer(pro_asynch_acceptor_addr(&server.acceptor));
+	os_limit_descriptors(0);
+	for (unsigned i = 0; i < PEERS; i++)
+		os_connect_peer(peers[i], pro_asynch_acceptor_addr(&server.acceptor));
 	world_run_ready(&world);
 	before = world_statistics(&world);
 	world_run_for(&world, 300);

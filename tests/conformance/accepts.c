@@ -131,9 +131,11 @@ void scenario_acceptor_out_of_descriptors_recovers(struct world *world)
 	echo_by_raw_peer(world, peers[0]);
 
 	/* Accepts that were posted before may have taken the old limit along: more peers than those. */
-	os_limit_descriptors(PEERS_KEPT - 1);
 	for (unsigned i = 1; i < PEERS_KEPT; i++)
-		peers[i] = os_connect(pro_asynch_acceptor_addr(&server.acceptor));
+		peers[i] = os_make_peer(pro_asynch_acceptor_addr(&server.acceptor));
+	os_limit_descriptors(0);
+	for (unsigned i = 1; i < PEERS_KEPT; i++)
+		os_connect_peer(peers[i], pro_asynch_acceptor_addr(&server.acceptor));
 	echo_by_raw_peer(world, peers[0]);
 	opened = server.opened;
 	ck_assert_uint_lt(opened, PEERS_KEPT);
@@ -172,8 +174,9 @@ void scenario_accept_out_of_descriptors_is_an_error_and_keeps_the_connection(str
 	listener = recorder_create(world, "listener");
 	addr = recorder_listen(listener, ANY_INET);
 	world_run_ready(world);
-	os_limit_descriptors(1);
-	peer = os_connect(&addr);
+	peer = os_make_peer(&addr);
+	os_limit_descriptors(0);
+	os_connect_peer(peer, &addr);
 	ASSERT_OK(STARTED(listener, ACCEPT, pro_asynch_accept_accept(&listener->accept)));
 	RUN_UNTIL(world, listener->count[EVENT_ACCEPT] == 1);
 	ASSERT_ERROR(listener->last[EVENT_ACCEPT].error, PRO_EMFILE);

@@ -57,6 +57,9 @@ bool os_is_close_on_exec(int descriptor);
 
 /* A raw blocking peer: connects to `addr`; never fails a test silently: -1 is an assertion. */
 int os_connect(const struct pro_addr *addr);
+/* The same in two steps. */
+int os_make_peer(const struct pro_addr *addr);
+void os_connect_peer(int descriptor, const struct pro_addr *addr);
 /* The same before the handshake has ended: returns at once. */
 int os_connect_nonblocking(const struct pro_addr *addr);
 /* Sends all bytes; reads up to `length` bytes or the end (whatever comes first), at most limit_ms.

@@ -280,25 +280,41 @@ unsigned os_raise_descriptor_limit(void)
 }
 
 /* The system's address inside a pro_addr, which is stored as the system has it. */
-static int connect_socket(const struct pro_addr *addr, int flags)
+static const struct sockaddr *system_name(const struct pro_addr *addr)
 {
-	const struct sockaddr *name = (const struct sockaddr *)(const void *)addr->storage.bytes;
-	int descriptor = socket(name->sa_family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	return (const struct sockaddr *)(const void *)addr->storage.bytes;
+}
+
+int os_make_peer(const struct pro_addr *addr)
+{
+	int descriptor = socket(system_name(addr)->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	ck_assert_msg(descriptor >= 0, "socket: %s", strerror(errno));
-	if (connect(descriptor, name, addr->length) && errno != EINPROGRESS)
-		ck_abort_msg("connect: %s", strerror(errno));
 	return descriptor;
+}
+
+void os_connect_peer(int descriptor, const struct pro_addr *addr)
+{
+	if (connect(descriptor, system_name(addr), addr->length))
+		ck_abort_msg("connect: %s", strerror(errno));
 }
 
 int os_connect(const struct pro_addr *addr)
 {
-	return connect_socket(addr, 0);
+	int descriptor = os_make_peer(addr);
+
+	os_connect_peer(descriptor, addr);
+	return descriptor;
 }
 
 int os_connect_nonblocking(const struct pro_addr *addr)
 {
-	return connect_socket(addr, SOCK_NONBLOCK);
+	int descriptor = os_make_peer(addr);
+
+	ck_assert_int_eq(fcntl(descriptor, F_SETFL, O_NONBLOCK), 0);
+	if (connect(descriptor, system_name(addr), addr->length) && errno != EINPROGRESS)
+		ck_abort_msg("connect: %s", strerror(errno));
+	return descriptor;
 }
 
 void os_send(int descriptor, const void *bytes, size_t length)

@@ -338,29 +338,44 @@ void os_unmap(void *memory, uint64_t bytes)
 
 /* ---- raw peers ---- */
 
-static SOCKET connect_socket(const struct pro_addr *addr, bool is_nonblocking)
+/* The system's address inside a pro_addr, which is stored as the system has it. */
+static const struct sockaddr *system_name(const struct pro_addr *addr)
 {
-	const struct sockaddr *name = (const struct sockaddr *)(const void *)addr->storage.bytes;
-	SOCKET descriptor =
-			WSASocketW(name->sa_family, SOCK_STREAM, 0, NULL, 0, WSA_FLAG_NO_HANDLE_INHERIT);
-	u_long yes = 1;
+	return (const struct sockaddr *)(const void *)addr->storage.bytes;
+}
+
+int os_make_peer(const struct pro_addr *addr)
+{
+	SOCKET descriptor = WSASocketW(
+			system_name(addr)->sa_family, SOCK_STREAM, 0, NULL, 0, WSA_FLAG_NO_HANDLE_INHERIT);
 
 	ck_assert_msg(descriptor != INVALID_SOCKET, "socket: error %d", WSAGetLastError());
-	if (is_nonblocking)
-		ck_assert_int_eq(ioctlsocket(descriptor, (long)FIONBIO, &yes), 0);
-	if (connect(descriptor, name, (int)addr->length) && WSAGetLastError() != WSAEWOULDBLOCK)
+	return (int)descriptor;
+}
+
+void os_connect_peer(int descriptor, const struct pro_addr *addr)
+{
+	if (connect((SOCKET)descriptor, system_name(addr), (int)addr->length) &&
+			WSAGetLastError() != WSAEWOULDBLOCK)
 		ck_abort_msg("connect: error %d", WSAGetLastError());
-	return descriptor;
 }
 
 int os_connect(const struct pro_addr *addr)
 {
-	return (int)connect_socket(addr, false);
+	int descriptor = os_make_peer(addr);
+
+	os_connect_peer(descriptor, addr);
+	return descriptor;
 }
 
 int os_connect_nonblocking(const struct pro_addr *addr)
 {
-	return (int)connect_socket(addr, true);
+	int descriptor = os_make_peer(addr);
+	u_long yes = 1;
+
+	ck_assert_int_eq(ioctlsocket((SOCKET)descriptor, (long)FIONBIO, &yes), 0);
+	os_connect_peer(descriptor, addr);
+	return descriptor;
 }
 
 void os_send(int descriptor, const void *bytes, size_t length)
