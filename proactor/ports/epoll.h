@@ -25,7 +25,7 @@ struct epoll_port {
 	int wake_fd;  /* eventfd: only ever written; its edges wake */
 	int timer_fd; /* for foreign loops */
 	bool has_pwait2;
-	bool is_shared; /* several threads run the loop */
+	bool is_shared;      /* several threads run the loop */
 	bool has_lent_block; /* a block came back that readers starve for */
 	uint32_t *fork_mark;
 	struct pro__fd_table table;
