@@ -54,8 +54,8 @@ OVERLAPPED *pro__iocp_begin(
 	return overlapped;
 }
 
-static void end_call(struct iocp_port *port, struct pro_operation *operation, DWORD error,
-		DWORD bytes)
+static void end_call(
+		struct iocp_port *port, struct pro_operation *operation, DWORD error, DWORD bytes)
 {
 	port->has_completed = true;
 	classes[operation->opcode]->finish(port, operation, error, bytes);
@@ -125,8 +125,7 @@ static void take_operation(struct iocp_port *port, const OVERLAPPED_ENTRY *packe
 
 	/* Packets of a batch bear the status of the kernel in the OVERLAPPED. */
 	if (packet->lpOverlapped->Internal)
-		error = pro__windows_error_from_status(
-				&port->win32, handle->value, packet->lpOverlapped);
+		error = pro__windows_error_from_status(&port->win32, handle->value, packet->lpOverlapped);
 	assert(handle->outstanding > 0);
 	handle->outstanding--;
 	end_call(port, operation, error, packet->dwNumberOfBytesTransferred);
@@ -149,8 +148,7 @@ void pro__iocp_wake_up(struct iocp_port *port)
 	if (atomic_exchange(&port->is_wake_queued, true))
 		return;
 	for (int i = 0; i < WAKE_TRIES; i++) {
-		if (port->win32.PostQueuedCompletionStatus(
-					port->handle, 0, (ULONG_PTR)&wake_source, NULL))
+		if (port->win32.PostQueuedCompletionStatus(port->handle, 0, (ULONG_PTR)&wake_source, NULL))
 			return;
 		Sleep(1);
 	}
