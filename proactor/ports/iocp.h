@@ -80,8 +80,8 @@ struct iocp_flight {
 _Static_assert(sizeof(struct iocp_flight) <= sizeof(((struct pro_operation *)0)->port),
 		"a flight must fit");
 _Static_assert(sizeof(struct pro_buffer) == sizeof(WSABUF) &&
-				   offsetof(struct pro_buffer, length) == offsetof(WSABUF, len) &&
-				   offsetof(struct pro_buffer, base) == offsetof(WSABUF, buf),
+					   offsetof(struct pro_buffer, length) == offsetof(WSABUF, len) &&
+					   offsetof(struct pro_buffer, base) == offsetof(WSABUF, buf),
 		"buffers must be the system's");
 
 /* Where packets come from: the completion key is a pointer to one of these. */
@@ -107,7 +107,7 @@ struct iocp_port {
 	bool is_fed;                   /* a block came back */
 	bool has_completed;            /* something completed since the wait began */
 	bool is_wine;
-	uint64_t calls;                /* of the system, since the last wait */
+	uint64_t calls; /* of the system, since the last wait */
 	_Atomic(bool) is_wake_queued;
 	uint64_t frequency; /* of the performance counter */
 
@@ -158,8 +158,8 @@ OVERLAPPED *pro__iocp_begin(
 /* After it: `error` 0, ERROR_IO_PENDING or what the call failed with; `bytes` if it succeeded.
  * Without a packet the class's finish runs now. Nothing of the operation may be touched
  * afterwards. */
-void pro__iocp_began(struct iocp_port *port, struct pro_operation *operation, struct iocp_handle *handle,
-		DWORD error, DWORD bytes);
+void pro__iocp_began(struct iocp_port *port, struct pro_operation *operation,
+		struct iocp_handle *handle, DWORD error, DWORD bytes);
 
 /* Completes with the system's error; one that only a cancel or a close makes is PRO_ECANCELED if we
  * asked for it. */
@@ -214,9 +214,9 @@ extern const struct iocp_class pro__iocp_connect_class;
 extern const struct iocp_class pro__iocp_transmit_class;
 extern const struct iocp_class pro__iocp_resolve_class;
 
-/* Under Wine only: whether the peer has reset the connection. Wine keeps to itself a reset that came
- * while no call was under way: a read then reports an end, TransmitFile waits for ever. Sending
- * nothing tells: it sends nothing, and fails on a connection that was reset. */
+/* Under Wine only: whether the peer has reset the connection. Wine keeps to itself a reset that
+ * came while no call was under way: a read then reports an end, TransmitFile waits for ever.
+ * Sending nothing tells: it sends nothing, and fails on a connection that was reset. */
 bool pro__iocp_was_reset(struct iocp_port *port, const struct iocp_handle *handle);
 /* A block of the pool for a read that borrows. NULL: the operation waits for one, or has completed
  * (iocp_stream.c). */
@@ -265,14 +265,12 @@ void pro__iocp_blocking_fini(struct iocp_port *port, struct iocp_handle *handle)
 bool pro__iocp_pipe_name(struct iocp_port *port, HANDLE value, char *name);
 bool pro__iocp_pipe_addr(struct iocp_port *port, HANDLE value, struct pro_addr *addr);
 /* [any thread] */
-int pro__iocp_pipe_listen(
-		struct iocp_port *port, const struct pro_addr *local, pro_handle *handle);
+int pro__iocp_pipe_listen(struct iocp_port *port, const struct pro_addr *local, pro_handle *handle);
 /* The pipe is listened on no more. [any thread] */
 void pro__iocp_pipe_forget(struct iocp_port *port, HANDLE value);
 void pro__iocp_pipe_accept(
 		struct iocp_port *port, struct pro_operation *operation, const char *name);
-void pro__iocp_pipe_accepted(
-		struct iocp_port *port, struct pro_operation *operation, DWORD error);
+void pro__iocp_pipe_accepted(struct iocp_port *port, struct pro_operation *operation, DWORD error);
 /* Cancels what waits for clients of `listener`: all, or `only` one. */
 void pro__iocp_pipe_cancel_accepts(struct iocp_port *port, const struct iocp_handle *listener,
 		const struct pro_operation *only);
