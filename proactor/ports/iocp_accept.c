@@ -31,14 +31,13 @@ static void accept_start(struct iocp_port *port, struct pro_operation *operation
 	char name[IOCP_PIPE_NAME_MAX];
 	DWORD bytes = 0;
 
-	if (listener->kind == IOCP_PIPE &&
-			pro__iocp_pipe_name(port, listener->value, name)) {
+	if (listener->kind == IOCP_PIPE && pro__iocp_pipe_name(port, listener->value, name)) {
 		pro__iocp_pipe_accept(port, operation, name);
 		return;
 	}
 	if (listener->kind != IOCP_STREAM) {
-		pro__iocp_complete_error(port, operation,
-				listener->kind == IOCP_DGRAM ? PRO_ENOTSUP : PRO_ENOTSOCK);
+		pro__iocp_complete_error(
+				port, operation, listener->kind == IOCP_DGRAM ? PRO_ENOTSUP : PRO_ENOTSOCK);
 		return;
 	}
 	port->calls++;
@@ -79,8 +78,8 @@ static DWORD take_over(struct iocp_port *port, struct pro_operation *operation)
 	if (port->win32.setsockopt(flight->of.socket, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT,
 				(const char *)&listener, sizeof(listener)) == SOCKET_ERROR)
 		return GetLastError();
-	port->win32.GetAcceptExSockaddrs(operation->request.accept.space, 0, ADDRESS_ROOM,
-			ADDRESS_ROOM, &local, &local_length, &remote, &remote_length);
+	port->win32.GetAcceptExSockaddrs(operation->request.accept.space, 0, ADDRESS_ROOM, ADDRESS_ROOM,
+			&local, &local_length, &remote, &remote_length);
 	copy_address(operation->request.accept.local, local, local_length);
 	copy_address(operation->request.accept.remote, remote, remote_length);
 	return 0;
