@@ -148,8 +148,7 @@ static void input_destroy(struct iocp_input *input)
 
 /* ---- reading ---- */
 
-static size_t input_take(
-		struct iocp_input *input, const struct pro_buffer *buffers, unsigned count)
+static size_t input_take(struct iocp_input *input, const struct pro_buffer *buffers, unsigned count)
 {
 	size_t total = 0;
 
