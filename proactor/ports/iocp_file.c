@@ -1,5 +1,6 @@
 /* Files at 64-bit offsets. The system reads and writes one piece a call; the engine goes on with
- * the others. Success may come at once, for what is in the cache, and then there is a packet too. */
+ * the others. Success may come at once, for what is in the cache, and then there is a packet too.
+ */
 #include "iocp.h"
 
 #include "windows_error.h"
