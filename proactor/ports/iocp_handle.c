@@ -200,8 +200,8 @@ static void skip_packets(struct iocp_port *port, struct iocp_handle *handle, boo
 	if (!is_plain || handle->kind != IOCP_STREAM || handle->protocol != IPPROTO_TCP)
 		return;
 	port->calls++;
-	handle->skips_success = port->win32.SetFileCompletionNotificationModes(handle->value,
-			FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE);
+	handle->skips_success = port->win32.SetFileCompletionNotificationModes(
+			handle->value, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE);
 }
 
 /* An unreachable port, told by the peer, is nothing that a datagram socket should hear of. Failure
