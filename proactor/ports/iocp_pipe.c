@@ -41,7 +41,8 @@ static void pipe_addr(const char *name, struct pro_addr *addr)
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", name);
 	memset(addr, 0, sizeof(*addr));
 	memcpy(addr->storage.bytes, &address, sizeof(address));
-	addr->length = (uint32_t)(offsetof(struct sockaddr_un, sun_path) + strlen(address.sun_path) + 1);
+	addr->length =
+			(uint32_t)(offsetof(struct sockaddr_un, sun_path) + strlen(address.sun_path) + 1);
 }
 
 bool pro__iocp_pipe_name(struct iocp_port *port, HANDLE value, char *name)
@@ -125,8 +126,7 @@ static bool hold(HANDLE instance, const char *name)
 	return false;
 }
 
-int pro__iocp_pipe_listen(
-		struct iocp_port *port, const struct pro_addr *local, pro_handle *handle)
+int pro__iocp_pipe_listen(struct iocp_port *port, const struct pro_addr *local, pro_handle *handle)
 {
 	struct iocp_pipe_server *server = pro__allocate(port->proactor, sizeof(*server));
 	DWORD os_error;
@@ -196,8 +196,7 @@ void pro__iocp_pipe_accept(
 	pro__iocp_began(port, operation, flight->handle, error, 0);
 }
 
-void pro__iocp_pipe_accepted(
-		struct iocp_port *port, struct pro_operation *operation, DWORD error)
+void pro__iocp_pipe_accepted(struct iocp_port *port, struct pro_operation *operation, DWORD error)
 {
 	struct iocp_flight *flight = iocp_flight(operation);
 	char name[IOCP_PIPE_NAME_MAX];
