@@ -46,11 +46,11 @@ static DWORD find_extensions(struct pro__win32 *win32, SOCKET socket)
 	DWORD error = 0;
 
 	if (!win32->AcceptEx)
-		error = find_extension(win32, socket, (GUID)WSAID_ACCEPTEX, &win32->AcceptEx,
-				sizeof(win32->AcceptEx));
+		error = find_extension(
+				win32, socket, (GUID)WSAID_ACCEPTEX, &win32->AcceptEx, sizeof(win32->AcceptEx));
 	if (!error && !win32->ConnectEx)
-		error = find_extension(win32, socket, (GUID)WSAID_CONNECTEX, &win32->ConnectEx,
-				sizeof(win32->ConnectEx));
+		error = find_extension(
+				win32, socket, (GUID)WSAID_CONNECTEX, &win32->ConnectEx, sizeof(win32->ConnectEx));
 	if (!error && !win32->GetAcceptExSockaddrs)
 		error = find_extension(win32, socket, (GUID)WSAID_GETACCEPTEXSOCKADDRS,
 				&win32->GetAcceptExSockaddrs, sizeof(win32->GetAcceptExSockaddrs));
