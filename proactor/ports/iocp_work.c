@@ -97,8 +97,7 @@ static void resolve_start(struct iocp_port *port, struct pro_operation *operatio
 
 void pro__iocp_cancel_resolve(struct iocp_port *port, struct pro_operation *operation)
 {
-	struct lookup *lookup =
-			pro_container_of(iocp_flight(operation)->of.job, struct lookup, job);
+	struct lookup *lookup = pro_container_of(iocp_flight(operation)->of.job, struct lookup, job);
 
 	lookup->operation = NULL;
 	if (pro__worker_pool_take_back(pro__worker_pool(port->proactor), &lookup->work)) {
