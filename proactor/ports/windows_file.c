@@ -2,8 +2,8 @@
  *
  * A root is its folder's path as the system itself spells it. Names below it are checked as text
  * first; then each part is looked at, since it may be a link; then what was opened is asked for its
- * own name, which must be the one that was meant: so neither a link that was put there meanwhile nor
- * the short alias of another file (LONGNA~1.TXT) gets through. */
+ * own name, which must be the one that was meant: so neither a link that was put there meanwhile
+ * nor the short alias of another file (LONGNA~1.TXT) gets through. */
 #include "windows_error.h"
 #include "windows_world.h"
 
@@ -266,8 +266,7 @@ static int find_place(const struct root *root, const char *name, struct place **
 	memcpy(place->path, root->path, root->length * sizeof(WCHAR));
 	place->length = root->length;
 	place->path[place->length++] = L'\\';
-	error = pro__windows_widen(
-			plain, place->path + place->length, PATH_UNITS - place->length);
+	error = pro__windows_widen(plain, place->path + place->length, PATH_UNITS - place->length);
 	/* Without a name it is the root, with the backslash that a drive needs. */
 	place->length += wcslen(place->path + place->length);
 	if (!error)
@@ -436,8 +435,7 @@ static int list_found(HANDLE search, WIN32_FIND_DATAW *found,
 		if (is_dot_or_dot_dot(found->cFileName))
 			continue;
 		/* Half a surrogate pair, which a name may have here, comes out as a question mark. */
-		if (!WideCharToMultiByte(
-					CP_UTF8, 0, found->cFileName, -1, name, sizeof(name), NULL, NULL))
+		if (!WideCharToMultiByte(CP_UTF8, 0, found->cFileName, -1, name, sizeof(name), NULL, NULL))
 			return last_error();
 		result = entry(context, name, type_of_attributes(found->dwFileAttributes));
 		if (result)
