@@ -69,8 +69,7 @@ static int fail_closing(SOCKET socket)
 /* Overlapped, and not inherited by child processes. */
 static SOCKET make_socket(int family, int type)
 {
-	return WSASocketW(
-			family, type, 0, NULL, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
+	return WSASocketW(family, type, 0, NULL, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
 }
 
 static int set_flag(SOCKET socket, int level, int name, int value)
@@ -163,8 +162,7 @@ static int world_dgram(struct pro_port *port, enum pro_family family, const stru
 
 static bool is_same_port(const struct sockaddr_in *left, const struct sockaddr_in *right)
 {
-	return left->sin_port == right->sin_port &&
-		   left->sin_addr.s_addr == right->sin_addr.s_addr;
+	return left->sin_port == right->sin_port && left->sin_addr.s_addr == right->sin_addr.s_addr;
 }
 
 /* Takes the connection that `client` made, and nobody else's. */
