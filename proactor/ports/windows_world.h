@@ -44,8 +44,8 @@ int pro__windows_root_list(struct pro_port *port, void *root, const char *name,
  * bytes) with `\` between them and without `.`, `..` and empty parts; the root itself is "".
  * *is_directory: a slash at the end asks for one. PRO_EESCAPE for absolute names and `..` that
  * leads out, PRO_ENAMETOOLONG, PRO_ENAME for all that Windows does not take for the name of a file:
- * devices, streams, drive letters, backslashes, `\\?\`, UNC names, trailing dots and spaces, control
- * characters and wildcards. */
+ * devices, streams, drive letters, backslashes, `\\?\`, UNC names, trailing dots and spaces,
+ * control characters and wildcards. */
 int pro__windows_name_check(const char *name, char *plain, bool *is_directory);
 
 #endif
