@@ -26,8 +26,8 @@ bool sample_system_start(void)
 static BOOL WINAPI handle_event(DWORD event)
 {
 	stop_program();
-	/* After Ctrl-C the program goes on and ends itself; the window's closing ends it as soon as this
-	 * returns. */
+	/* After Ctrl-C the program goes on and ends itself; the window's closing ends it as soon as
+	 * this returns. */
 	if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT)
 		Sleep(CLOSE_WAIT_MS);
 	return TRUE;
