@@ -1,6 +1,6 @@
-/* What Check lacks where it can not fork. A program that crashes must fail its test: Wine's debugger
- * would let some of them end well. And a line written to a file for every assertion that holds,
- * which Check does to tell where a child process died, would be most of what tests do. */
+/* What Check lacks where it can not fork. A program that crashes must fail its test: Wine's
+ * debugger would let some of them end well. And a line written to a file for every assertion that
+ * holds, which Check does to tell where a child process died, would be most of what tests do. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
