@@ -383,7 +383,7 @@ void pro__sim_run_at(struct sim_port *port, uint64_t time_ns);
 bool pro__sim_advance(struct pro_sim *sim, uint64_t limit_ns);
 uint64_t pro__sim_latency(struct pro_sim *sim);
 
-/* ---- flights (sim_flight.c) ---- */
+/* ---- flights (sim_flight.c, sim_submit.c) ---- */
 
 void pro__sim_submit(struct pro_port *port, struct pro_operation *operation);
 void pro__sim_cancel(struct pro_port *port, struct pro_operation *operation);
@@ -395,6 +395,8 @@ void pro__sim_kick(struct sim_object *object, struct pro_list_node *queue);
 /* It will be ready in `delay_ns`. */
 void pro__sim_delay(struct sim_flight *flight, uint64_t delay_ns);
 void pro__sim_make_ready(struct sim_flight *flight);
+/* Does what can be done of a flight that is ready; true when it has ended. */
+bool pro__sim_go_on(struct sim_flight *flight);
 void pro__sim_flight_due(struct sim_flight *flight);
 struct sim_flight *pro__sim_flight_make(struct sim_port *port, struct pro_operation *operation,
 		struct sim_object *object, struct pro_list_node *queue);
@@ -428,7 +430,7 @@ struct sim_object *pro__sim_object_make(struct sim_port *port, enum sim_kind kin
 /* Frees what belongs to the kind, and the object. */
 void pro__sim_object_free(struct sim_object *object);
 
-/* ---- streams (sim_stream.c) ---- */
+/* ---- streams (sim_stream.c, sim_transmit.c) ---- */
 
 void pro__sim_stream_init(struct sim_object *object);
 void pro__sim_stream_join(struct sim_object *left, struct sim_object *right);
@@ -438,6 +440,12 @@ bool pro__sim_stream_is_writable(const struct sim_object *object);
 bool pro__sim_try_read_stream(struct sim_flight *flight, struct sim_result *result);
 bool pro__sim_try_write_stream(struct sim_flight *flight, struct sim_result *result);
 bool pro__sim_try_transmit(struct sim_flight *flight, struct sim_result *result);
+/* 0, or why nothing can be written any more. */
+int pro__sim_stream_write_error(struct sim_stream *stream);
+/* Of `length` bytes that could be written, how many are. */
+size_t pro__sim_stream_limit(struct pro_sim *sim, size_t length);
+/* What was put into the pipe of the peer goes on its way. */
+void pro__sim_stream_send(struct sim_object *object);
 void pro__sim_stream_arrival(struct sim_object *object, uint64_t time_ns);
 /* Sends the end; PRO_ENOTCONN. */
 int pro__sim_stream_shutdown(struct sim_object *object);

@@ -249,6 +249,7 @@ bool pro__sim_try_accept(struct sim_flight *flight, struct sim_result *result)
 	operation->request.accept.accepted = PRO_INVALID_HANDLE;
 	if (!object)
 		return false;
+	flight->object->as.listener.waiting_since_ns = 0;
 	result->error = accept_error(flight);
 	if (result->error) {
 		count_failure(flight);
