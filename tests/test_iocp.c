@@ -122,8 +122,7 @@ static void on_accept(struct pro_handler *handler, const struct pro_asynch_accep
 	self->remote_port = pro_addr_port(result->remote);
 }
 
-static void on_connect(
-		struct pro_handler *handler, const struct pro_asynch_connect_result *result)
+static void on_connect(struct pro_handler *handler, const struct pro_asynch_connect_result *result)
 {
 	note(handler, result)->made = result->connected;
 }
@@ -1095,9 +1094,8 @@ static Suite *make_suite(void)
 {
 	const TTest *const port_tests[] = {concurrency_is_passed_on, key_is_a_whole_pointer,
 			handle_is_associated_once, packets_may_come_in_any_order,
-			closed_port_and_time_outs_bring_nothing,
-			wake_is_one_packet_and_survives_a_full_system, short_waits_use_the_fine_timer,
-			waits_without_a_fine_timer_are_never_early};
+			closed_port_and_time_outs_bring_nothing, wake_is_one_packet_and_survives_a_full_system,
+			short_waits_use_the_fine_timer, waits_without_a_fine_timer_are_never_early};
 	const TTest *const close_tests[] = {close_cancels_then_closes_then_waits_for_all_packets,
 			old_packets_do_not_reach_a_new_handle_of_the_same_value,
 			operation_opened_on_a_closed_handle_is_refused,
@@ -1107,8 +1105,8 @@ static Suite *make_suite(void)
 			calls_that_succeed_at_once_do_not_keep_others_waiting, long_writes_go_out_in_steps};
 	const TTest *const connection_tests[] = {listener_survives_whatever_connections_do,
 			listener_that_fails_for_ever_does_not_spin, want_of_sockets_is_told,
-			accepted_and_connected_sockets_know_that_they_are,
-			connect_that_fails_closes_its_socket, acceptor_without_sockets_tries_again};
+			accepted_and_connected_sockets_know_that_they_are, connect_that_fails_closes_its_socket,
+			acceptor_without_sockets_tries_again};
 	const TTest *const dgram_tests[] = {unreachable_ports_do_not_end_a_receive,
 			unreachable_ports_for_ever_do_not_spin, datagram_that_is_too_long_completes_once,
 			empty_datagram_is_no_end};
@@ -1121,8 +1119,8 @@ static Suite *make_suite(void)
 	const TTest *const start_tests[] = {pending_calls_complete_with_their_packet,
 			success_at_once_completes_once, success_at_once_with_a_packet_completes_once,
 			failure_at_once_completes_once_without_a_packet, packet_with_an_error_is_a_failure};
-	const TTest *const end_tests[] = {close_is_a_cancel_whatever_the_system_calls_it,
-			the_same_without_a_close_is_no_cancel};
+	const TTest *const end_tests[] = {
+			close_is_a_cancel_whatever_the_system_calls_it, the_same_without_a_close_is_no_cancel};
 	Suite *suite = suite_create("iocp");
 	TCase *starts_case = tcase_create("starts");
 	TCase *ends_case = tcase_create("ends");

@@ -153,8 +153,8 @@ START_TEST(names_are_refused_that_are_traps)
 {
 	int error = open_name(names[_i].name, PRO_FILE_READ);
 
-	ck_assert_msg(error == names[_i].error, "%s: %s, not %s", names[_i].name,
-			pro_error_name(error), pro_error_name(names[_i].error));
+	ck_assert_msg(error == names[_i].error, "%s: %s, not %s", names[_i].name, pro_error_name(error),
+			pro_error_name(names[_i].error));
 	/* And none of them makes anything. */
 	if (names[_i].error == PRO_ENAME || names[_i].error == PRO_EESCAPE)
 		ck_assert_int_eq(open_name(names[_i].name, PRO_FILE_WRITE | PRO_FILE_CREATE), error);

@@ -135,8 +135,7 @@ static void finish_all(HANDLE value, const OVERLAPPED *only, DWORD status)
 	for (unsigned i = 0; i < fake.record_count; i++) {
 		struct fake_record *record = &fake.records[i];
 
-		if (record->is_pending && record->handle == value &&
-				(!only || record->overlapped == only))
+		if (record->is_pending && record->handle == value && (!only || record->overlapped == only))
 			fake_finish(record, status, 0);
 	}
 }
@@ -220,8 +219,7 @@ static int WINAPI fake_getsockopt(SOCKET socket, int level, int name, char *valu
 	return 0;
 }
 
-static int WINAPI fake_setsockopt(
-		SOCKET socket, int level, int name, const char *value, int length)
+static int WINAPI fake_setsockopt(SOCKET socket, int level, int name, const char *value, int length)
 {
 	DWORD error = fake.update_error;
 
@@ -410,8 +408,8 @@ static int WINAPI fake_recv_from(SOCKET socket, WSABUF *buffers, DWORD count, DW
 	ck_assert_int_ge(*from_length, (int)sizeof(peer));
 	memcpy(from, &peer, sizeof(peer));
 	*from_length = sizeof(peer);
-	return socket_result(answer(record_call(FAKE_RECV_FROM, (HANDLE)socket, overlapped,
-										total_of(buffers, count)),
+	return socket_result(answer(
+			record_call(FAKE_RECV_FROM, (HANDLE)socket, overlapped, total_of(buffers, count)),
 			done));
 }
 
@@ -423,9 +421,8 @@ static int WINAPI fake_send_to(SOCKET socket, WSABUF *buffers, DWORD count, DWOR
 	(void)to;
 	(void)to_length;
 	(void)routine;
-	return socket_result(answer(record_call(FAKE_SEND_TO, (HANDLE)socket, overlapped,
-										total_of(buffers, count)),
-			done));
+	return socket_result(answer(
+			record_call(FAKE_SEND_TO, (HANDLE)socket, overlapped, total_of(buffers, count)), done));
 }
 
 static BOOL WINAPI fake_read_file(
@@ -461,8 +458,7 @@ static BOOL PASCAL fake_connect(SOCKET socket, const struct sockaddr *to, int to
 	(void)to_length;
 	(void)bytes;
 	trace("connect");
-	return file_result(
-			answer(record_call(FAKE_CONNECT, (HANDLE)socket, overlapped, length), done));
+	return file_result(answer(record_call(FAKE_CONNECT, (HANDLE)socket, overlapped, length), done));
 }
 
 static void PASCAL fake_addresses(void *space, DWORD bytes, DWORD local_room, DWORD remote_room,
@@ -486,8 +482,7 @@ static void PASCAL fake_addresses(void *space, DWORD bytes, DWORD local_room, DW
 static BOOL PASCAL fake_transmit(SOCKET socket, HANDLE file, DWORD bytes, DWORD piece,
 		OVERLAPPED *overlapped, TRANSMIT_FILE_BUFFERS *around, DWORD flags)
 {
-	struct fake_record *record =
-			record_call(FAKE_TRANSMIT, (HANDLE)socket, overlapped, bytes);
+	struct fake_record *record = record_call(FAKE_TRANSMIT, (HANDLE)socket, overlapped, bytes);
 	uint64_t total = bytes;
 
 	(void)piece;

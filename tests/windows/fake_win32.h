@@ -74,15 +74,15 @@ struct fake_answer {
 
 struct fake {
 	/* To be set by the test. */
-	bool skip_works;         /* SetFileCompletionNotificationModes succeeds */
-	bool has_fine_timer;     /* CreateWaitableTimerExW succeeds */
-	bool reverses;           /* packets come newest first */
-	DWORD cancel_status;     /* what CancelIoEx makes of pending calls; 0: nothing */
-	DWORD close_status;      /* what closing makes of them; 0: nothing */
-	DWORD wait_error;        /* of a wait without packets */
-	DWORD socket_error;      /* of the next WSASocketW */
-	DWORD update_error;      /* of the next SO_UPDATE_…_CONTEXT */
-	unsigned post_failures;  /* of the next PostQueuedCompletionStatus */
+	bool skip_works;        /* SetFileCompletionNotificationModes succeeds */
+	bool has_fine_timer;    /* CreateWaitableTimerExW succeeds */
+	bool reverses;          /* packets come newest first */
+	DWORD cancel_status;    /* what CancelIoEx makes of pending calls; 0: nothing */
+	DWORD close_status;     /* what closing makes of them; 0: nothing */
+	DWORD wait_error;       /* of a wait without packets */
+	DWORD socket_error;     /* of the next WSASocketW */
+	DWORD update_error;     /* of the next SO_UPDATE_…_CONTEXT */
+	unsigned post_failures; /* of the next PostQueuedCompletionStatus */
 	uint64_t file_size;
 
 	/* What happened. */
