@@ -297,6 +297,18 @@ static void set_addresses(
 		pro_addr_set_port(&object->local, pro__sim_free_port(port->sim));
 }
 
+/* Whether a listener of the same machine has the address that the connect is to come from. */
+static bool is_local_taken(struct sim_port *port, const struct pro_operation *operation)
+{
+	const struct pro_addr *local = operation->request.connect.local;
+	const struct sim_object *listener;
+
+	if (!local || pro_addr_port(local) == 0)
+		return false;
+	listener = find_listener(port->sim, local);
+	return listener && listener->port == port;
+}
+
 /* A fault: 0 or how the connect ends, and after what time. */
 static int connect_fault(struct pro_sim *sim, uint64_t *delay_ns)
 {
@@ -328,7 +340,8 @@ void pro__sim_submit_connect(struct sim_port *port, struct pro_operation *operat
 	}
 	set_addresses(object, port, operation);
 	flight = pro__sim_flight_make(port, operation, object, &object->writers);
-	flight->error = connect_fault(sim, &delay_ns);
+	flight->error =
+			is_local_taken(port, operation) ? PRO_EADDRINUSE : connect_fault(sim, &delay_ns);
 	flight->is_connected = flight->error != 0;
 	pro__sim_delay(flight, delay_ns);
 }
