@@ -329,7 +329,7 @@ int main(int argc, char **argv)
 		return SAMPLE_USAGE;
 	}
 	pro_message_block_init(&client.heard, client.heard_bytes, sizeof(client.heard_bytes));
-	client.proactor = sample_proactor_create(false);
+	client.proactor = sample_proactor_create(NULL, false);
 	if (!client.proactor)
 		return SAMPLE_FAILED;
 	int error = client_connect(&client);

@@ -168,7 +168,7 @@ int main(int argc, char **argv)
 		return status;
 	if (!sample_resolve(&addr, listen))
 		return SAMPLE_FAILED;
-	chat.proactor = sample_proactor_create(true);
+	chat.proactor = sample_proactor_create(NULL, true);
 	if (!chat.proactor)
 		return SAMPLE_FAILED;
 	status = SAMPLE_FAILED;

@@ -102,9 +102,16 @@ static void end_loop(void)
 		pro_proactor_end_event_loop(proactor);
 }
 
-struct pro_proactor *sample_proactor_create(bool log_port)
+void sample_proactor_options_init(struct pro_proactor_options *options)
 {
-	struct pro_proactor_options options;
+	pro_proactor_options_init(options);
+	options->log = log_hook;
+}
+
+struct pro_proactor *sample_proactor_create(
+		const struct pro_proactor_options *options, bool log_port)
+{
+	struct pro_proactor_options defaults;
 	struct pro_proactor_report report = {.size = sizeof(report)};
 	struct pro_proactor *proactor;
 	char why[256];
@@ -113,9 +120,11 @@ struct pro_proactor *sample_proactor_create(bool log_port)
 		sample_log("no descriptors");
 		return NULL;
 	}
-	pro_proactor_options_init(&options);
-	options.log = log_hook;
-	int error = pro_proactor_create(&proactor, &options, why, sizeof(why));
+	if (!options) {
+		sample_proactor_options_init(&defaults);
+		options = &defaults;
+	}
+	int error = pro_proactor_create(&proactor, options, why, sizeof(why));
 	if (error) {
 		sample_log("no completion port: %s (%s)", why, pro_error_text(error));
 		return NULL;

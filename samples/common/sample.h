@@ -1,13 +1,13 @@
-/* What the sample programs share: a command line, a log, a clean stop.
+/* What the sample programs share: a command line, threads, a log, a clean stop.
  *
  * The way of a service:
- *	sample_parse → sample_proactor_create → open an acceptor → sample_print_listening →
- *	pro_proactor_run_event_loop, which returns on Ctrl-C → say goodbye → sample_proactor_destroy */
+ *	sample_parse → sample_loops_open → open an acceptor → sample_print_listening →
+ *	sample_loops_run, which returns on Ctrl-C → say goodbye → sample_loops_close */
 #ifndef SAMPLE_H
 #define SAMPLE_H
 
 #include <proactor/addr.h>
-#include <proactor/proactor.h>
+#include <proactor/proactor_group.h>
 
 /* Exit statuses of all samples. */
 enum { SAMPLE_OK = 0, SAMPLE_FAILED = 1, SAMPLE_USAGE = 2 };
@@ -32,6 +32,7 @@ struct sample_usage {
 	const char *summary;      /* what it does, lines ending in \n */
 	const struct sample_option *options;
 	size_t option_count;
+	const struct sample_loops *loops; /* what the options below set; NULL without them */
 };
 
 /* Reads the command line. Returns -1 to go on; otherwise the status to exit with: SAMPLE_OK after
@@ -51,15 +52,48 @@ void sample_log(const char *format, ...) PRO_PRINTF(1, 2);
  * least 6), ended with ..." when they do not fit. Returns `quoted`. */
 char *sample_quote(const void *bytes, size_t length, char *quoted, size_t size);
 
-/* A proactor with the default options, which logs through sample_log and whose loop ends on SIGINT
- * and SIGTERM; `log_port` logs the port it chose. SIGPIPE is ignored, for the sake of stdout and
- * stderr; the library itself never raises it. NULL after a failure, which has been logged. Once a
- * program. */
-struct pro_proactor *sample_proactor_create(bool log_port);
+/* Fills the default options, and the log: sample_log. */
+void sample_proactor_options_init(struct pro_proactor_options *options);
+
+/* A proactor whose loop ends on SIGINT and SIGTERM; `options` NULL: those of
+ * sample_proactor_options_init; `log_port` logs the port it chose. SIGPIPE is ignored, for the sake
+ * of stdout and stderr; the library itself never raises it. NULL after a failure, which has been
+ * logged. Once a program. */
+struct pro_proactor *sample_proactor_create(
+		const struct pro_proactor_options *options, bool log_port);
 
 /* Stops minding signals, then closes every handler and frees the proactor. Returns the exit status:
  * SAMPLE_OK or SAMPLE_FAILED. */
 int sample_proactor_destroy(struct pro_proactor *proactor);
+
+/* Who runs the callbacks: one thread, or what the command line says; docs/threading.md tells when
+ * to pick which. Zeroed to begin with. */
+struct sample_loops {
+	unsigned threads;     /* --threads: share one proactor; 0: not given */
+	unsigned concurrency; /* --concurrency: of their callbacks run at once; 0: one a processor */
+	unsigned members;     /* --group: proactors with a thread each; 0: not given */
+	struct pro_proactor *proactor;    /* what listens, and what main runs */
+	struct pro_proactor_group *group; /* where the connections go; NULL: they stay */
+};
+
+#define SAMPLE_THREADS_MAX 256
+
+struct sample_option sample_threads_option(struct sample_loops *loops);
+struct sample_option sample_concurrency_option(struct sample_loops *loops);
+struct sample_option sample_group_option(struct sample_loops *loops);
+/* What is wrong about the three together; NULL: nothing. */
+const char *sample_loops_fault(const struct sample_loops *loops);
+
+/* Creates the proactor, and the group, whose threads run from now on; as sample_proactor_create.
+ * False after a failure, which has been logged. */
+bool sample_loops_open(struct sample_loops *loops, bool log_port);
+
+/* Runs the proactor on as many threads as were asked for, this one too, until its loop ends or
+ * `limit_ms` are over (PRO_NO_TIMEOUT: never). 0 or the error. */
+int sample_loops_run(struct sample_loops *loops, int64_t limit_ms);
+
+/* Stops the group, then as sample_proactor_destroy. */
+int sample_loops_close(struct sample_loops *loops);
 
 /* Parses or, at start-up only, looks up what --listen was given. False after a failure, which has
  * been logged. */

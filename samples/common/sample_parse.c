@@ -58,6 +58,16 @@ static const struct sample_option *find_option(
 	return NULL;
 }
 
+static int parse_loops(const struct sample_usage *usage)
+{
+	const char *fault = usage->loops ? sample_loops_fault(usage->loops) : NULL;
+
+	if (!fault)
+		return -1;
+	sample_log("%s; see %s --help", fault, usage->program);
+	return SAMPLE_USAGE;
+}
+
 int sample_parse(const struct sample_usage *usage, int argc, char **argv)
 {
 	bool has_operand = false;
@@ -98,5 +108,5 @@ int sample_parse(const struct sample_usage *usage, int argc, char **argv)
 	}
 	if (usage->operand && !has_operand)
 		return mistake(usage, "missing argument:", usage->operand_name);
-	return -1;
+	return parse_loops(usage);
 }

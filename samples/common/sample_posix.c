@@ -1,6 +1,8 @@
-/* Signals and descriptors of POSIX systems. */
+/* Signals, descriptors and threads of POSIX systems. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -38,4 +40,38 @@ void sample_system_mind_signals(void (*stop)(void))
 	sigaction(SIGTERM, &action, NULL);
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
+}
+
+struct sample_thread {
+	pthread_t thread;
+	void (*run)(void *argument);
+	void *argument;
+};
+
+static void *thread_main(void *context)
+{
+	const struct sample_thread *thread = context;
+
+	thread->run(thread->argument);
+	return NULL;
+}
+
+struct sample_thread *sample_system_start_thread(void (*run)(void *argument), void *argument)
+{
+	struct sample_thread *thread = malloc(sizeof(*thread));
+
+	if (!thread)
+		return NULL;
+	thread->run = run;
+	thread->argument = argument;
+	if (pthread_create(&thread->thread, NULL, thread_main, thread) == 0)
+		return thread;
+	free(thread);
+	return NULL;
+}
+
+void sample_system_join_thread(struct sample_thread *thread)
+{
+	pthread_join(thread->thread, NULL);
+	free(thread);
 }

@@ -11,4 +11,10 @@ bool sample_system_start(void);
  * thread of the system. */
 void sample_system_mind_signals(void (*stop)(void));
 
+/* A thread that runs `run(argument)`; NULL when there is none to be had. */
+struct sample_thread;
+struct sample_thread *sample_system_start_thread(void (*run)(void *argument), void *argument);
+/* Waits for its end and frees it. */
+void sample_system_join_thread(struct sample_thread *thread);
+
 #endif

@@ -1,7 +1,9 @@
-/* Console events and standard streams of Windows. */
+/* Console events, standard streams and threads of Windows. */
 #include <fcntl.h>
 #include <io.h>
+#include <process.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <windows.h>
 
 #include "sample_system.h"
@@ -37,4 +39,40 @@ void sample_system_mind_signals(void (*stop)(void))
 {
 	stop_program = stop;
 	SetConsoleCtrlHandler(handle_event, TRUE);
+}
+
+struct sample_thread {
+	HANDLE handle;
+	void (*run)(void *argument);
+	void *argument;
+};
+
+static unsigned __stdcall thread_main(void *context)
+{
+	const struct sample_thread *thread = context;
+
+	thread->run(thread->argument);
+	return 0;
+}
+
+struct sample_thread *sample_system_start_thread(void (*run)(void *argument), void *argument)
+{
+	struct sample_thread *thread = malloc(sizeof(*thread));
+
+	if (!thread)
+		return NULL;
+	thread->run = run;
+	thread->argument = argument;
+	thread->handle = (HANDLE)_beginthreadex(NULL, 0, thread_main, thread, 0, NULL);
+	if (thread->handle)
+		return thread;
+	free(thread);
+	return NULL;
+}
+
+void sample_system_join_thread(struct sample_thread *thread)
+{
+	WaitForSingleObject(thread->handle, INFINITE);
+	CloseHandle(thread->handle);
+	free(thread);
 }

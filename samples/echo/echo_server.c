@@ -73,7 +73,7 @@ static const struct pro_service_handler_vtbl echo_vtbl = {
 
 static struct pro_service_handler *acceptor_make_handler(struct pro_asynch_acceptor *acceptor)
 {
-	struct pro_proactor *proactor = pro_handler_proactor(&acceptor->handler);
+	struct pro_proactor *proactor = pro_asynch_acceptor_proactor(acceptor);
 	struct echo *echo = malloc(sizeof(*echo));
 
 	if (!echo || pro_service_handler_init(&echo->service, &echo_vtbl, proactor)) {
@@ -87,29 +87,48 @@ static const struct pro_asynch_acceptor_vtbl acceptor_vtbl = {
 		.make_handler = acceptor_make_handler,
 };
 
-int main(int argc, char **argv)
+static int serve(struct sample_loops *loops, const struct pro_addr *address)
 {
 	static struct pro_asynch_acceptor acceptor; /* the loop's until the proactor is destroyed */
+	struct pro_asynch_acceptor_options options;
+
+	pro_asynch_acceptor_options_init(&options);
+	options.group = loops->group;
+	int error = pro_asynch_acceptor_open_with(
+			&acceptor, &acceptor_vtbl, loops->proactor, address, &options);
+	if (!error && !sample_print_listening(pro_asynch_acceptor_addr(&acceptor)))
+		error = PRO_EIO;
+	return error ? error : sample_loops_run(loops, PRO_NO_TIMEOUT);
+}
+
+int main(int argc, char **argv)
+{
+	struct sample_loops loops = {0};
 	const char *listen = "127.0.0.1:7007";
-	const struct sample_option option = {"--listen", .value = "HOST:PORT", .text = &listen,
-			.help = "default 127.0.0.1:7007; port 0 picks one"};
-	const struct sample_usage usage = {"echo_server", .options = &option, .option_count = 1,
-			.summary = "Sends back to each client what it gets, until Ctrl-C.\n"};
+	const struct sample_option options[] = {
+			{"--listen", .value = "HOST:PORT", .text = &listen,
+					.help = "default 127.0.0.1:7007; port 0 picks one"},
+			sample_threads_option(&loops),
+			sample_concurrency_option(&loops),
+			sample_group_option(&loops),
+	};
+	const struct sample_usage usage = {
+			.program = "echo_server",
+			.summary = "Sends back to each client what it gets, until Ctrl-C.\n",
+			.options = options,
+			.option_count = sizeof(options) / sizeof(options[0]),
+			.loops = &loops,
+	};
 	struct pro_addr address;
-	struct pro_proactor *proactor;
 	int status = sample_parse(&usage, argc, argv);
 
 	if (status >= 0)
 		return status;
-	if (!sample_resolve(&address, listen) || !(proactor = sample_proactor_create(true)))
+	if (!sample_resolve(&address, listen) || !sample_loops_open(&loops, true))
 		return SAMPLE_FAILED;
-	int error = pro_asynch_acceptor_open(&acceptor, &acceptor_vtbl, proactor, &address);
-	if (!error && !sample_print_listening(pro_asynch_acceptor_addr(&acceptor)))
-		error = PRO_EIO;
-	if (!error)
-		error = pro_proactor_run_event_loop(proactor);
+	int error = serve(&loops, &address);
 	if (error)
 		sample_log("%s: %s", listen, pro_error_text(error));
-	status = sample_proactor_destroy(proactor);
+	status = sample_loops_close(&loops);
 	return error ? SAMPLE_FAILED : status;
 }

@@ -64,7 +64,7 @@ static int run(struct file_service *server, const char *listen, const char *root
 
 	if (!sample_resolve(&address, listen))
 		return SAMPLE_FAILED;
-	server->proactor = sample_proactor_create(true);
+	server->proactor = sample_proactor_create(NULL, true);
 	if (!server->proactor)
 		return SAMPLE_FAILED;
 	int error = pro_file_root_open(server->proactor, root, &server->root);

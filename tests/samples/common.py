@@ -21,6 +21,9 @@ WINDOWS = bool(os.environ.get("PROACTOR_TEST_WINDOWS"))
 
 DEADLINE = float(os.environ.get("PROACTOR_TEST_DEADLINE", "30"))  # seconds for any one wait
 
+# Further arguments of every server: the form in which it runs its threads.
+FORM = os.environ.get("PROACTOR_TEST_FORM", "").split()
+
 _tests = []
 
 
@@ -123,7 +126,7 @@ class Server:
     def __init__(self, name, *arguments, listen="127.0.0.1:0", env=None):
         self.log_file = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [program(name), "--listen", listen, *arguments],
+            [program(name), "--listen", listen, *FORM, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log_file,
             env=dict(os.environ, **(env or {})))
         first = read_line(self.process.stdout).decode()

@@ -179,8 +179,14 @@ def the_command_line_is_checked():
     path = program("echo_server")
     done = subprocess.run([path, "--help"], stdout=subprocess.PIPE, timeout=DEADLINE)
     equal(done.returncode, 0)
-    check(b"--listen" in done.stdout)
-    for arguments, status in ((["--none"], 2), (["--listen", "nonsense"], 1)):
+    for word in (b"--listen", b"--threads", b"--concurrency", b"--group"):
+        check(word in done.stdout, word)
+    for arguments, status in ((["--none"], 2), (["--listen", "nonsense"], 1),
+                              (["--threads", "0"], 2), (["--threads", "257"], 2),
+                              (["--group", "0"], 2), (["--group", "257"], 2),
+                              (["--concurrency", "0"], 2), (["--concurrency", "2"], 2),
+                              (["--group", "2", "--threads", "2"], 2),
+                              (["--group", "2", "--concurrency", "2"], 2)):
         done = subprocess.run([path, *arguments], stderr=subprocess.PIPE, timeout=DEADLINE)
         equal((arguments, done.returncode), (arguments, status))
     with echo_server() as server:
