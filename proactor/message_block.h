@@ -63,7 +63,8 @@ PRO_API void pro_message_block_release(struct pro_message_block *block);
 
 /* rd = wr = 0. Since 0.1. */
 PRO_API void pro_message_block_reset(struct pro_message_block *block);
-/* Moves the unread bytes to the front. PRO_EBUSY when other blocks share the bytes. Since 0.1. */
+/* Moves the unread bytes to the front, so not for constants. PRO_EBUSY when other blocks share the
+ * bytes. Since 0.1. */
 PRO_API int pro_message_block_crunch(struct pro_message_block *block);
 /* Appends `length` bytes. PRO_EFULL when they do not fit; nothing is then copied. Since 0.1. */
 PRO_API int pro_message_block_copy(

@@ -87,7 +87,7 @@ enum pro__transmit_step {
 	PRO__TRANSMIT_FAILED /* *os_error, or *error (PRO_ETRUNCATED) */
 };
 /* Sends what fits now: small files by one read and one send, larger ones by sendfile in slices;
- * MSG_MORE and TCP_CORK join the parts. Updates the request; *moved gets the bytes that went out.
+ * MSG_MORE joins the parts. Updates the request; *moved gets the bytes that went out.
  * Never raises SIGPIPE, never waits for the disk if it can tell beforehand. */
 enum pro__transmit_step pro__try_transmit(int fd, struct pro_transmit_request *transmit,
 		size_t *moved, int *error, int *os_error, uint64_t *calls);
