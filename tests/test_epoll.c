@@ -337,8 +337,7 @@ static bool make_cold_file(pro_handle *file)
 	return false;
 }
 
-/* A transmission that waits for the busy worker, and the end of the stream it goes to. */
-static struct recorder *start_cold(pro_handle file, int *peer)
+static struct recorder *start_transmission(pro_handle file, int *peer)
 {
 	struct recorder *recorder = recorder_create(&world, "sender");
 	pro_handle pair[2];
@@ -346,14 +345,32 @@ static struct recorder *start_cold(pro_handle file, int *peer)
 	ASSERT_OK(pro_socket_pair(world.proactor, pair));
 	*peer = (int)pair[1];
 	recorder_own_stream(recorder, pair[0]);
-	gate_shut();
 	ASSERT_OK(STARTED(recorder, TRANSMIT_FILE,
 			pro_asynch_transmit_file_transmit_file(
 					&recorder->sender, file, 0, COLD_BYTES, NULL, NULL)));
 	world_run_ready(&world);
 	ck_assert_uint_eq(recorder->count[EVENT_TRANSMIT_FILE], 0);
-	ck_assert(epoll_flight_of(&recorder->sender.operation)->is_working);
 	return recorder;
+}
+
+/* A transmission that waits for the busy worker, and the end of the stream it goes to. To ask the
+ * system for the bytes without waiting has it fetch them, and a quick disk on a busy machine has
+ * them there before the question is answered: then the file is made cold once more. */
+static struct recorder *start_cold(pro_handle file, int *peer)
+{
+	gate_shut();
+	for (unsigned tries = 0; tries < 100; tries++) {
+		struct recorder *recorder = start_transmission(file, peer);
+
+		if (epoll_flight_of(&recorder->sender.operation)->is_working)
+			return recorder;
+		recorder_close(recorder);
+		RUN_UNTIL(&world, recorder->is_closed);
+		close(*peer);
+		ck_assert(evict(file));
+	}
+	ck_abort_msg("the disk is always quicker");
+	return NULL;
 }
 
 START_TEST(a_transmission_that_waits_for_the_disk_is_cancelled_at_once)
