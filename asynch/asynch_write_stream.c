@@ -22,11 +22,13 @@ static bool write_stream_is_idle(const struct pro_asynch_write_stream *writer)
 	return atomic_load_explicit(&writer->operation.state, memory_order_relaxed) == PRO__IDLE;
 }
 
+/* Only the loop does. The release pairs with the acquire in pro_asynch_write_stream_queued: who
+ * sees that bytes are through sees that they were queued. */
 static void write_stream_add_queued(struct pro_asynch_write_stream *writer, size_t change)
 {
-	size_t bytes = atomic_load_explicit(&writer->queued_bytes, memory_order_relaxed) + change;
+	size_t bytes = atomic_load_explicit(&writer->loop_bytes, memory_order_relaxed) + change;
 
-	atomic_store_explicit(&writer->queued_bytes, bytes, memory_order_relaxed);
+	atomic_store_explicit(&writer->loop_bytes, bytes, memory_order_release);
 }
 
 static void append(struct pro_message_block **head, struct pro_message_block **tail,
@@ -201,7 +203,7 @@ static void write_stream_end_if_asked(struct pro_asynch_write_stream *writer)
 {
 	if (!atomic_load_explicit(&writer->is_shutting_down, memory_order_acquire) ||
 			writer->queue_head || writer->is_broken || writer->is_shut_down ||
-			atomic_load_explicit(&writer->incoming_bytes, memory_order_relaxed) > 0)
+			atomic_load_explicit(&writer->incoming, memory_order_relaxed))
 		return;
 	writer->is_shut_down = true;
 	if (!pro__owner_is_closing(writer->operation.owner))
@@ -272,9 +274,8 @@ static void write_stream_accept(
 		struct pro_asynch_write_stream *writer, struct pro_message_block *block)
 {
 	append(&writer->queue_head, &writer->queue_tail, block);
-	write_stream_add_queued(writer, block->queue_bytes);
 	pro__operation_count(&writer->operation, 1, 0);
-	pro__operation_count_queued_bytes(&writer->operation, writer->queued_bytes);
+	pro__operation_count_queued_bytes(&writer->operation, pro_asynch_write_stream_queued(writer));
 }
 
 static void write_stream_nudge(struct pro_operation *operation)
@@ -293,7 +294,6 @@ static void write_stream_nudge(struct pro_operation *operation)
 	while (oldest) {
 		struct pro_message_block *next = oldest->next;
 
-		atomic_fetch_sub(&writer->incoming_bytes, oldest->queue_bytes);
 		write_stream_accept(writer, oldest);
 		oldest = next;
 	}
@@ -339,7 +339,7 @@ static int write_stream_start_remote(
 
 	if (error)
 		return pro__refuse(owner->proactor, error);
-	atomic_fetch_add(&writer->incoming_bytes, block->queue_bytes);
+	atomic_fetch_add(&writer->remote_bytes, block->queue_bytes);
 	newest = atomic_load_explicit(&writer->incoming, memory_order_relaxed);
 	do
 		block->next = newest;
@@ -386,6 +386,7 @@ static int write_stream_start(struct pro_asynch_write_stream *writer,
 	if (error)
 		return error;
 	block->queue_flags = flags | WRITE_QUEUED;
+	write_stream_add_queued(writer, bytes);
 	write_stream_accept(writer, block);
 	write_stream_go_on(writer);
 	return 0;
@@ -425,6 +426,7 @@ void pro_asynch_write_stream_set_limit(struct pro_asynch_write_stream *writer, s
 
 size_t pro_asynch_write_stream_queued(const struct pro_asynch_write_stream *writer)
 {
-	return atomic_load_explicit(&writer->queued_bytes, memory_order_relaxed) +
-		   atomic_load_explicit(&writer->incoming_bytes, memory_order_relaxed);
+	size_t bytes = atomic_load_explicit(&writer->loop_bytes, memory_order_acquire);
+
+	return bytes + atomic_load_explicit(&writer->remote_bytes, memory_order_relaxed);
 }

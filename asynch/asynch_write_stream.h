@@ -17,8 +17,9 @@ struct pro_asynch_write_stream {
 
 	/* Private. */
 	PRO_ATOMIC(struct pro_message_block *) incoming; /* from other threads, newest first */
-	PRO_ATOMIC(size_t) incoming_bytes;               /* of them */
-	PRO_ATOMIC(size_t) queued_bytes;                 /* of the queue; the loop's thread writes it */
+	/* The sum of both is what is queued; it wraps. */
+	PRO_ATOMIC(size_t) remote_bytes; /* that other threads ever queued */
+	PRO_ATOMIC(size_t) loop_bytes;   /* that the loop ever queued, less all that are through */
 	size_t limit_bytes;
 	struct pro_message_block *queue_head; /* being sent or waiting */
 	struct pro_message_block *queue_tail;
