@@ -15,7 +15,14 @@
  * server or the network: the room then takes its lines one by one, with pauses, and drops nobody
  * for the talkers' haste.
  *
- * All callbacks come from the one loop, so nothing here is locked. */
+ * The threads. All that the chat knows (names, rooms, who is where, what a line does) belongs to
+ * one handler, the chat. A session's own callbacks, on whichever proactor and thread, do nothing
+ * but tell it their news: one block for each session, posted when there is news and none is on its
+ * way. So nothing is locked, the chat's queue is bounded by the number of sessions, and one order
+ * holds for all members: that in which the chat took the lines, those of one talker as they were
+ * sent. The chat starts the reads, writes and timers of a session, which the loop does where the
+ * session lives: a broadcast is one push for each member, and shares its bytes. A session's memory
+ * is the chat's until the news of its close, so that the chat never meets one that is gone. */
 #ifndef CHAT_H
 #define CHAT_H
 
@@ -27,7 +34,9 @@
 #include <proactor/socket.h>
 
 #include <stdarg.h>
+#include <stdatomic.h>
 
+#include "../common/sample.h"
 #include "names.h"
 
 #define LINE_BYTES 4096 /* of a client's line with its newline */
@@ -86,7 +95,18 @@ enum session_state {
 /* What a talking session waits for. */
 enum session_wait { WAIT_INPUT, WAIT_OUTPUT, WAIT_TURN, WAIT_PAUSE };
 
-/* A client: one allocation, made by the acceptor, freed in handle_close. */
+/* What a session's callbacks tell the chat. */
+enum session_news {
+	NEWS_OPENED = 1,
+	NEWS_READ = 2,         /* read_error and block */
+	NEWS_WROTE = 4,        /* something went out, which the chat waited for */
+	NEWS_WRITE_FAILED = 8, /* so the client is gone */
+	NEWS_TIME_OUT = 16,
+	NEWS_TURN = 32,  /* from the chat to itself: others had their turn */
+	NEWS_CLOSED = 64 /* nothing of the session is in use any more */
+};
+
+/* A client: one allocation, made by the acceptor, freed by the chat. */
 struct session {
 	struct named named; /* in chat->names while `has_name` */
 	struct pro_service_handler service;
@@ -94,6 +114,18 @@ struct session {
 	struct pro_asynch_write_stream writer;
 	struct pro_asynch_timer timer; /* a pause, or the end of SESSION_ENDING */
 	struct chat *chat;
+
+	/* What the session's callbacks and the chat share. */
+	atomic_uint news;                    /* not taken yet */
+	struct pro_message_block news_block; /* on its way while there is news */
+	int open_error;
+	int read_error;
+	atomic_bool wants_output;       /* the chat wants to know when something went out */
+	atomic_uint_least64_t moved_ms; /* when output last went out, or began to wait */
+
+	bool is_known; /* to the chat, which then frees it; the session's callbacks' own */
+
+	/* The chat's. */
 	struct session *prev; /* all sessions */
 	struct session *next;
 	struct room *room; /* NULL when in none */
@@ -104,8 +136,8 @@ struct session {
 	enum session_state state;
 	enum session_wait wait;
 	bool has_name;
+	bool is_reading;      /* until the news of it was taken */
 	bool has_ended_input; /* the client sent its end */
-	uint64_t moved_ms;    /* when output last went out, or began to wait */
 	size_t scanned;       /* unread bytes of `block` known to have no newline */
 	size_t discarded;     /* bytes thrown away while ending */
 	struct pro_message_block block;
@@ -113,10 +145,14 @@ struct session {
 };
 
 struct chat {
-	struct pro_handler handler; /* told to stop by a wake-up; times the stop */
+	struct pro_handler handler; /* takes the news; told to stop by a wake-up; times the stop */
 	struct pro_asynch_timer timer;
 	struct pro_asynch_acceptor acceptor;
-	struct pro_proactor *proactor;
+	struct sample_loops loops;
+	atomic_uint places_taken; /* sessions from their making to their end */
+	unsigned sessions_max;
+
+	/* The handler's. */
 	struct names names; /* of sessions */
 	struct names room_names;
 	struct session *sessions;
@@ -125,12 +161,28 @@ struct chat {
 	struct session *dropped;
 	uint64_t guest_number; /* the last one given */
 	unsigned session_count;
-	unsigned sessions_max;
 	unsigned sessions_per_address_max;
 	bool is_stopping;
 };
 
-/* ---- session.c ---- */
+static inline uint64_t chat_now_ms(const struct chat *chat)
+{
+	return pro_proactor_now_ms(chat->loops.proactor);
+}
+
+/* ---- session_loop.c ---- */
+
+/* A session without a connection, that is to live on `proactor`; NULL when there is no memory or no
+ * place. [any thread] */
+struct pro_service_handler *session_create(struct chat *chat, struct pro_proactor *proactor);
+
+/* Gives up the session's place and memory. */
+void session_free(struct session *session);
+
+/* Tells the chat. [any thread] */
+int session_tell(struct session *session, enum session_news news);
+
+/* ---- session.c; this and all that follows is called by the chat alone ---- */
 
 /* The session whose name this is; NULL for NULL. */
 static inline struct session *session_from_named(struct named *named)
@@ -138,8 +190,15 @@ static inline struct session *session_from_named(struct named *named)
 	return named ? pro_container_of(named, struct session, named) : NULL;
 }
 
-/* A session without a connection, in chat->sessions; NULL when there is no memory. */
-struct pro_service_handler *session_create(struct chat *chat);
+/* Does what the news ask for; the session may be gone then. */
+void session_take_news(struct session *session);
+
+/* Takes the session, of which nothing is in use, out of the chat, and frees it. */
+void session_forget(struct session *session);
+
+/* Whether at most `bytes` wait for the client; if not, NEWS_WROTE comes when some of them went out,
+ * and perhaps without cause. */
+bool session_has_room(struct session *session, size_t bytes);
 
 /* Queues a line for the client and takes the block. A NULL block (there was no memory) and a full
  * queue drop the session; one that does not talk any more gets nothing. */

@@ -1,5 +1,4 @@
 /* The chat server: rooms and names over lines of text; see chat.h for the protocol. */
-#include "../common/sample.h"
 #include "chat.h"
 
 static struct chat *chat_from_handler(struct pro_handler *handler)
@@ -14,50 +13,25 @@ static struct chat *chat_from_acceptor(struct pro_asynch_acceptor *acceptor)
 
 /* ---- connections ---- */
 
-/* How many sessions come from the host of `remote`; all clients of a UNIX-domain socket are from
- * this host, and not counted. */
-static unsigned chat_count_host(const struct chat *chat, const struct pro_addr *remote)
-{
-	unsigned count = 0;
-
-	if (pro_addr_family(remote) == PRO_FAMILY_UNIX)
-		return 0;
-	for (const struct session *session = chat->sessions; session; session = session->next)
-		count += pro_addr_same_host(&session->service.remote, remote);
-	return count;
-}
-
-static int chat_validate_connection(struct pro_asynch_acceptor *acceptor,
-		const struct pro_addr *local, const struct pro_addr *remote)
-{
-	struct chat *chat = chat_from_acceptor(acceptor);
-	char from[PRO_ADDR_TEXT_MAX];
-	const char *why;
-
-	(void)local;
-	if (chat->is_stopping)
-		why = "stopping";
-	else if (chat->session_count >= chat->sessions_max)
-		why = "too many connections";
-	else if (chat_count_host(chat, remote) >= chat->sessions_per_address_max)
-		why = "too many connections from one address";
-	else
-		return 0;
-	sample_log("refused %s: %s", pro_addr_format(remote, from, sizeof(from)), why);
-	return -1;
-}
-
 static struct pro_service_handler *chat_make_handler(struct pro_asynch_acceptor *acceptor)
 {
-	return session_create(chat_from_acceptor(acceptor));
+	return session_create(chat_from_acceptor(acceptor), pro_asynch_acceptor_proactor(acceptor));
 }
 
 static const struct pro_asynch_acceptor_vtbl acceptor_vtbl = {
 		.make_handler = chat_make_handler,
-		.validate_connection = chat_validate_connection,
 };
 
-/* ---- stopping ---- */
+/* ---- the handler ---- */
+
+static void chat_handle_post(struct pro_handler *handler, const struct pro_post_result *result)
+{
+	struct chat *chat = chat_from_handler(handler);
+
+	session_take_news(pro_container_of(result->block, struct session, news_block));
+	if (chat->is_stopping && chat->session_count == 0)
+		pro_proactor_end_event_loop(chat->loops.proactor);
+}
 
 /* Tells everyone that the server stops, and leaves them once they have that line. */
 static void chat_handle_wakeup(struct pro_handler *handler)
@@ -75,14 +49,14 @@ static void chat_handle_wakeup(struct pro_handler *handler)
 	pro_message_block_release(line);
 	chat_settle(chat);
 	if (chat->session_count == 0 || pro_asynch_timer_schedule(&chat->timer, STOPPING_MS))
-		pro_proactor_end_event_loop(chat->proactor);
+		pro_proactor_end_event_loop(chat->loops.proactor);
 }
 
 static void chat_handle_time_out(
 		struct pro_handler *handler, const struct pro_asynch_timer_result *result)
 {
 	if (!result->error)
-		pro_proactor_end_event_loop(chat_from_handler(handler)->proactor);
+		pro_proactor_end_event_loop(chat_from_handler(handler)->loops.proactor);
 }
 
 /* The chat is main's; there is nothing to free. */
@@ -92,6 +66,7 @@ static void chat_handle_close(struct pro_handler *handler)
 }
 
 static const struct pro_handler_vtbl chat_vtbl = {
+		.handle_post = chat_handle_post,
 		.handle_wakeup = chat_handle_wakeup,
 		.handle_time_out = chat_handle_time_out,
 		.handle_close = chat_handle_close,
@@ -101,30 +76,45 @@ static const struct pro_handler_vtbl chat_vtbl = {
 
 static int chat_open(struct chat *chat, const struct pro_addr *addr)
 {
-	int error = pro_handler_init(&chat->handler, &chat_vtbl, chat->proactor);
+	struct pro_proactor *proactor = chat->loops.proactor;
+	struct pro_asynch_acceptor_options options;
+	int error = pro_handler_init(&chat->handler, &chat_vtbl, proactor);
 
+	chat->names.seed = pro_proactor_random(proactor);
+	chat->room_names.seed = pro_proactor_random(proactor);
+	pro_asynch_acceptor_options_init(&options);
+	options.group = chat->loops.group;
 	if (!error)
 		error = pro_asynch_timer_open(&chat->timer, &chat->handler, NULL);
 	if (!error)
-		error = pro_asynch_acceptor_open(&chat->acceptor, &acceptor_vtbl, chat->proactor, addr);
-	chat->names.seed = pro_proactor_random(chat->proactor);
-	chat->room_names.seed = pro_proactor_random(chat->proactor);
+		error = pro_asynch_acceptor_open_with(
+				&chat->acceptor, &acceptor_vtbl, proactor, addr, &options);
 	return error;
 }
 
 /* Serves until Ctrl-C, then lets the last lines go out; a second Ctrl-C ends that too. */
 static int chat_run(struct chat *chat)
 {
-	int error = pro_proactor_run_event_loop(chat->proactor);
+	int error = sample_loops_run(&chat->loops, PRO_NO_TIMEOUT);
 
 	if (error)
 		return error;
 	sample_log("stopping, %u connected", chat->session_count);
-	pro_proactor_reset_event_loop(chat->proactor);
+	pro_proactor_reset_event_loop(chat->loops.proactor);
 	error = pro_handler_wakeup(&chat->handler);
 	if (error)
 		return error;
-	return pro_proactor_run_event_loop(chat->proactor);
+	return sample_loops_run(&chat->loops, PRO_NO_TIMEOUT);
+}
+
+/* Whose close the chat was not told any more is freed here, when nothing runs. */
+static int chat_close(struct chat *chat)
+{
+	chat->is_stopping = true;
+	int status = sample_loops_close(&chat->loops);
+	while (status == SAMPLE_OK && chat->sessions)
+		session_forget(chat->sessions);
+	return status;
 }
 
 int main(int argc, char **argv)
@@ -148,6 +138,9 @@ int main(int argc, char **argv)
 					.number = &chat.sessions_per_address_max,
 					.number_min = 1,
 					.number_max = 1000000},
+			sample_threads_option(&chat.loops),
+			sample_concurrency_option(&chat.loops),
+			sample_group_option(&chat.loops),
 	};
 	const struct sample_usage usage = {
 			.program = "chat_server",
@@ -160,6 +153,7 @@ int main(int argc, char **argv)
 					   "command line.\n",
 			.options = options,
 			.option_count = sizeof(options) / sizeof(options[0]),
+			.loops = &chat.loops,
 	};
 	struct pro_addr addr;
 
@@ -168,8 +162,7 @@ int main(int argc, char **argv)
 		return status;
 	if (!sample_resolve(&addr, listen))
 		return SAMPLE_FAILED;
-	chat.proactor = sample_proactor_create(NULL, true);
-	if (!chat.proactor)
+	if (!sample_loops_open(&chat.loops, true))
 		return SAMPLE_FAILED;
 	status = SAMPLE_FAILED;
 	int error = chat_open(&chat, &addr);
@@ -179,8 +172,7 @@ int main(int argc, char **argv)
 	}
 	if (error)
 		sample_log("failed: %s", pro_error_text(error));
-	chat.is_stopping = true;
-	if (sample_proactor_destroy(chat.proactor) != SAMPLE_OK)
+	if (chat_close(&chat) != SAMPLE_OK)
 		status = SAMPLE_FAILED;
 	return status;
 }

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../common/sample.h"
 #include "chat.h"
 
 #define ECHO_BYTES 64 /* of an unknown command that are repeated in the answer */

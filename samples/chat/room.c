@@ -113,7 +113,7 @@ static void room_pace(struct room *room, unsigned reached, unsigned lagging, uin
 
 void room_send(struct room *room, const struct session *except, struct pro_message_block *line)
 {
-	uint64_t now_ms = pro_proactor_now_ms(room->chat->proactor);
+	uint64_t now_ms = chat_now_ms(room->chat);
 	unsigned reached = 0;
 	unsigned lagging = 0;
 

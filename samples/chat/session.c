@@ -1,39 +1,10 @@
-/* One client: its lines in, its lines out, and the ways in which it ends. */
+/* One client as the chat has it: its lines out, the ways in which it ends, what its news ask for.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../common/sample.h"
 #include "chat.h"
-
-static const struct pro_service_handler_vtbl session_vtbl;
-
-static struct session *session_from_handler(struct pro_handler *handler)
-{
-	return pro_container_of(handler, struct session, service.handler);
-}
-
-struct pro_service_handler *session_create(struct chat *chat)
-{
-	struct session *session = calloc(1, sizeof(*session));
-
-	if (!session)
-		return NULL;
-	int error = pro_service_handler_init(&session->service, &session_vtbl, chat->proactor);
-	if (error) {
-		sample_log("no session: %s", pro_error_text(error));
-		free(session);
-		return NULL;
-	}
-	pro_message_block_init(&session->block, session->bytes, sizeof(session->bytes));
-	session->chat = chat;
-	session->next = chat->sessions;
-	if (session->next)
-		session->next->prev = session;
-	chat->sessions = session;
-	chat->session_count++;
-	return &session->service;
-}
 
 /* ---- leaving ---- */
 
@@ -108,7 +79,7 @@ void session_send(struct session *session, struct pro_message_block *line)
 		return;
 	}
 	if (pro_asynch_write_stream_queued(&session->writer) == 0)
-		session->moved_ms = pro_proactor_now_ms(session->chat->proactor);
+		atomic_store_explicit(&session->moved_ms, chat_now_ms(session->chat), memory_order_relaxed);
 	int error = pro_asynch_write_stream_write(&session->writer, line);
 	if (error) {
 		pro_message_block_release(line);
@@ -128,18 +99,28 @@ void session_printf(struct session *session, const char *format, ...)
 
 bool session_is_lagging(const struct session *session, uint64_t now_ms)
 {
+	uint64_t moved_ms = atomic_load_explicit(&session->moved_ms, memory_order_relaxed);
+
 	return pro_asynch_write_stream_queued(&session->writer) > LAG_BYTES &&
-		   now_ms < session->moved_ms + SLEEP_MS;
+		   now_ms < moved_ms + SLEEP_MS;
+}
+
+bool session_has_room(struct session *session, size_t bytes)
+{
+	if (pro_asynch_write_stream_queued(&session->writer) <= bytes)
+		return true;
+	/* What went out before this exchange is seen after it; what goes out later sees it. */
+	atomic_exchange(&session->wants_output, true);
+	return pro_asynch_write_stream_queued(&session->writer) <= bytes;
 }
 
 /* ---- ending ---- */
 
 /* Whether an ending session has nothing more to do: its lines are out, and its client sent its end
  * or can not be waited for. */
-static bool session_is_done(const struct session *session)
+static bool session_is_done(struct session *session)
 {
-	return pro_asynch_write_stream_queued(&session->writer) == 0 &&
-		   (session->has_ended_input || session->chat->is_stopping);
+	return session_has_room(session, 0) && (session->has_ended_input || session->chat->is_stopping);
 }
 
 /* When the server stops, a bound for all of them together takes the place of ENDING_MS. */
@@ -155,95 +136,13 @@ void session_end(struct session *session)
 			session_close(session);
 			return;
 		}
-		if (!session->has_ended_input && !pro_operation_in_flight(&session->reader.operation)) {
+		if (!session->has_ended_input && !session->is_reading) {
 			pro_message_block_reset(&session->block);
 			session_read(session);
 		}
 	}
 	if (session->state == SESSION_ENDING && session_is_done(session))
 		session_close(session);
-}
-
-/* ---- callbacks ---- */
-
-static void session_handle_read_stream(
-		struct pro_handler *handler, const struct pro_asynch_read_stream_result *result)
-{
-	struct session *session = session_from_handler(handler);
-
-	if (result->error == PRO_EOF) {
-		session->has_ended_input = true;
-		session_end(session);
-	} else if (result->error) {
-		session_close(session);
-	} else if (session->state == SESSION_ENDING) {
-		session_discard(session);
-	} else {
-		session_continue(session);
-	}
-	chat_settle(session->chat);
-}
-
-static void session_handle_write_stream(
-		struct pro_handler *handler, const struct pro_asynch_write_stream_result *result)
-{
-	struct session *session = session_from_handler(handler);
-
-	pro_message_block_release(result->block);
-	session->moved_ms = pro_proactor_now_ms(session->chat->proactor);
-	if (result->error)
-		session_close(session);
-	else if (session->state == SESSION_ENDING)
-		session_end(session);
-	else if (session->state == SESSION_TALKING && session->wait == WAIT_OUTPUT)
-		session_continue(session);
-	chat_settle(session->chat);
-}
-
-static void session_handle_time_out(
-		struct pro_handler *handler, const struct pro_asynch_timer_result *result)
-{
-	struct session *session = session_from_handler(handler);
-
-	if (result->error)
-		return;
-	if (session->state == SESSION_ENDING && !session->chat->is_stopping)
-		session_close(session);
-	else if (session->wait == WAIT_PAUSE)
-		session_continue(session);
-	chat_settle(session->chat);
-}
-
-/* Comes after a full turn, and after nothing else. */
-static void session_handle_wakeup(struct pro_handler *handler)
-{
-	struct session *session = session_from_handler(handler);
-
-	if (session->wait == WAIT_TURN)
-		session_continue(session);
-	chat_settle(session->chat);
-}
-
-/* Also runs for sessions that the end of the program closed while they talked. */
-static void session_handle_close(struct pro_handler *handler)
-{
-	struct session *session = session_from_handler(handler);
-	struct chat *chat = session->chat;
-	char from[PRO_ADDR_TEXT_MAX];
-
-	sample_log("%s disconnected from %s", session->named.name,
-			pro_addr_format(&session->service.remote, from, sizeof(from)));
-	session_leave(session, NULL);
-	if (session->prev)
-		session->prev->next = session->next;
-	else
-		chat->sessions = session->next;
-	if (session->next)
-		session->next->prev = session->prev;
-	chat->session_count--;
-	free(session);
-	if (chat->is_stopping && chat->session_count == 0)
-		pro_proactor_end_event_loop(chat->proactor);
 }
 
 /* ---- arriving ---- */
@@ -262,37 +161,57 @@ static void session_name_guest(struct session *session)
 	session->has_name = true;
 }
 
-static int session_open_operations(struct session *session)
+/* How many sessions come from the host of `remote`; all clients of a UNIX-domain socket are from
+ * this host, and not counted. */
+static unsigned chat_count_host(const struct chat *chat, const struct pro_addr *remote)
 {
-	struct pro_handler *handler = &session->service.handler;
-	pro_handle handle = pro_service_handler_handle(&session->service);
-	struct pro_proactor *proactor = session->chat->proactor;
-	int error;
+	unsigned count = 0;
 
-	/* Peers that vanished are noticed, and the kernel keeps little of what is unread. Neither is
-	 * needed to talk, and a UNIX-domain socket may lack the first. */
-	pro_socket_set_option(proactor, handle, PRO_SOCKET_KEEPALIVE, 1);
-	pro_socket_set_option(proactor, handle, PRO_SOCKET_SEND_BUFFER, SEND_BUFFER_BYTES);
-
-	error = pro_asynch_read_stream_open(&session->reader, handler, PRO_INVALID_HANDLE, NULL);
-	if (!error)
-		error = pro_asynch_write_stream_open(&session->writer, handler, PRO_INVALID_HANDLE, NULL);
-	if (!error)
-		error = pro_asynch_timer_open(&session->timer, handler, NULL);
-	if (!error)
-		pro_asynch_write_stream_set_limit(&session->writer, UNREAD_BYTES);
-	return error;
+	if (pro_addr_family(remote) == PRO_FAMILY_UNIX)
+		return 0;
+	for (const struct session *session = chat->sessions; session; session = session->next)
+		count += pro_addr_same_host(&session->service.remote, remote);
+	return count;
 }
 
-static void session_open(struct pro_service_handler *service)
+/* NULL: it may come in. */
+static const char *session_refusal(const struct session *session)
 {
-	struct session *session = session_from_handler(&service->handler);
+	const struct chat *chat = session->chat;
+
+	if (chat->is_stopping)
+		return "stopping";
+	if (chat_count_host(chat, &session->service.remote) >= chat->sessions_per_address_max)
+		return "too many connections from one address";
+	return NULL;
+}
+
+static void session_link(struct session *session)
+{
+	struct chat *chat = session->chat;
+
+	session->next = chat->sessions;
+	if (session->next)
+		session->next->prev = session;
+	chat->sessions = session;
+	chat->session_count++;
+}
+
+static void session_arrive(struct session *session)
+{
+	const char *refusal = session_refusal(session);
 	char from[PRO_ADDR_TEXT_MAX];
 
+	session_link(session);
+	pro_addr_format(&session->service.remote, from, sizeof(from));
+	if (refusal) {
+		sample_log("refused %s: %s", from, refusal);
+		session_close(session);
+		return;
+	}
 	session_name_guest(session);
-	sample_log("%s connected from %s", session->named.name,
-			pro_addr_format(&service->remote, from, sizeof(from)));
-	int error = session_open_operations(session);
+	sample_log("%s connected from %s", session->named.name, from);
+	int error = session->open_error;
 	if (!error && !room_join(session, LOBBY))
 		error = PRO_ENOMEM;
 	if (error) {
@@ -301,14 +220,78 @@ static void session_open(struct pro_service_handler *service)
 	} else {
 		session_read(session);
 	}
-	chat_settle(session->chat);
 }
 
-static const struct pro_service_handler_vtbl session_vtbl = {
-		.handler.handle_read_stream = session_handle_read_stream,
-		.handler.handle_write_stream = session_handle_write_stream,
-		.handler.handle_time_out = session_handle_time_out,
-		.handler.handle_wakeup = session_handle_wakeup,
-		.handler.handle_close = session_handle_close,
-		.open = session_open,
-};
+void session_forget(struct session *session)
+{
+	struct chat *chat = session->chat;
+	char from[PRO_ADDR_TEXT_MAX];
+
+	if (session->named.name[0])
+		sample_log("%s disconnected from %s", session->named.name,
+				pro_addr_format(&session->service.remote, from, sizeof(from)));
+	session_leave(session, NULL);
+	if (session->prev)
+		session->prev->next = session->next;
+	else
+		chat->sessions = session->next;
+	if (session->next)
+		session->next->prev = session->prev;
+	chat->session_count--;
+	session_free(session);
+}
+
+/* ---- news ---- */
+
+static void session_take_read(struct session *session)
+{
+	session->is_reading = false;
+	if (session->read_error == PRO_EOF) {
+		session->has_ended_input = true;
+		session_end(session);
+	} else if (session->read_error) {
+		session_close(session);
+	} else if (session->state == SESSION_ENDING) {
+		session_discard(session);
+	} else {
+		session_continue(session);
+	}
+}
+
+static void session_take_output(struct session *session)
+{
+	if (session->state == SESSION_ENDING)
+		session_end(session);
+	else if (session->wait == WAIT_OUTPUT)
+		session_continue(session);
+}
+
+static void session_take_time_out(struct session *session)
+{
+	if (session->state == SESSION_ENDING && !session->chat->is_stopping)
+		session_close(session);
+	else if (session->wait == WAIT_PAUSE)
+		session_continue(session);
+}
+
+void session_take_news(struct session *session)
+{
+	/* From here on the block may be posted again. */
+	unsigned news = atomic_exchange(&session->news, 0);
+
+	if (news & NEWS_OPENED)
+		session_arrive(session);
+	if (news & NEWS_READ)
+		session_take_read(session);
+	if (news & NEWS_WRITE_FAILED)
+		session_close(session);
+	if (news & NEWS_WROTE)
+		session_take_output(session);
+	if (news & NEWS_TIME_OUT)
+		session_take_time_out(session);
+	if ((news & NEWS_TURN) && session->wait == WAIT_TURN)
+		session_continue(session);
+	chat_settle(session->chat);
+	if (news & NEWS_CLOSED)
+		session_forget(session);
+}

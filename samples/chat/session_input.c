@@ -1,7 +1,6 @@
 /* What a client sends: cut into lines, handled in turns, or thrown away while it ends. */
 #include <string.h>
 
-#include "../common/sample.h"
 #include "chat.h"
 
 void session_read(struct session *session)
@@ -9,6 +8,7 @@ void session_read(struct session *session)
 	int error = pro_asynch_read_stream_read(&session->reader, &session->block, 0);
 
 	session->wait = WAIT_INPUT;
+	session->is_reading = !error;
 	if (error) {
 		sample_log("%s: no read: %s", session->named.name, pro_error_text(error));
 		session_close(session);
@@ -57,7 +57,7 @@ static bool session_must_pause(struct session *session, bool has_talked)
 
 	if (!room || room->busy_until_ms == 0)
 		return false;
-	uint64_t now_ms = pro_proactor_now_ms(session->chat->proactor);
+	uint64_t now_ms = chat_now_ms(session->chat);
 	if (now_ms >= room->busy_until_ms) {
 		room->busy_until_ms = 0;
 		return false;
@@ -77,7 +77,7 @@ void session_continue(struct session *session)
 		size_t length;
 		char *line;
 
-		if (pro_asynch_write_stream_queued(&session->writer) > LAG_BYTES) {
+		if (!session_has_room(session, LAG_BYTES)) {
 			session->wait = WAIT_OUTPUT;
 			return;
 		}
@@ -85,7 +85,7 @@ void session_continue(struct session *session)
 			return;
 		if (lines == LINES_PER_TURN) {
 			session->wait = WAIT_TURN;
-			if (pro_handler_wakeup(&session->service.handler))
+			if (session_tell(session, NEWS_TURN))
 				session_close(session);
 			return;
 		}

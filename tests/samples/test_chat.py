@@ -783,11 +783,13 @@ def run_program(name, *arguments, data=b"", **options):
 def command_line_is_checked():
     status, out, err = run_program("chat_server", "--help")
     equal((status, err), (0, b""))
-    for word in (b"--listen", b"--max-connections", b"--max-per-address", b"Ctrl-C"):
+    for word in (b"--listen", b"--max-connections", b"--max-per-address", b"--threads",
+                 b"--concurrency", b"--group", b"Ctrl-C"):
         check(word in out, word)
     for arguments in (["--what"], ["--listen"], ["operand"], ["--max-connections", "0"],
                       ["--max-connections", "99999999999"], ["--max-connections", "-1"],
-                      ["--max-connections=1x"]):
+                      ["--max-connections=1x"], ["--threads", "0"], ["--group=x"],
+                      ["--concurrency", "2"], ["--group", "2", "--threads", "2"]):
         status, out, err = run_program("chat_server", *arguments)
         equal((status, out), (2, b""))
         equal(err.count(b"\n"), 1)
