@@ -73,16 +73,9 @@ static enum epoll_step read_into(struct epoll_port *port, struct epoll_entry *en
 }
 
 /* No block is free: the entry stands in the queue of those that starve for one. */
-static enum epoll_step starve(struct epoll_port *port, struct epoll_entry *entry,
-		struct pro_lent_pool *pool, struct epoll_result *result)
+static enum epoll_step starve(
+		struct epoll_port *port, struct epoll_entry *entry, struct pro_lent_pool *pool)
 {
-	size_t block_size;
-	unsigned count;
-
-	if (!pro__lent_pool_memory(pool, &block_size, &count)) {
-		result->error = PRO_ENOMEM;
-		return PRO__EPOLL_DONE;
-	}
 	if (!pro__list_contains(&entry->starve_link))
 		pro__list_append(&port->starving, &entry->starve_link);
 	pro__lent_pool_starve(pool);
@@ -93,11 +86,19 @@ static enum epoll_step read_lent(struct epoll_port *port, struct epoll_entry *en
 		struct pro_operation *operation, struct epoll_result *result)
 {
 	struct pro_lent_pool *pool = pro__lent_pool(port->proactor);
-	struct pro_message_block *block = pro__lent_pool_take(pool);
+	struct pro_message_block *block;
+	size_t block_size;
+	unsigned count;
 
 	operation->request.io.lent = NULL;
+	/* Without memory nobody holds a block whose return could be waited for. */
+	if (!pro__lent_pool_memory(pool, &block_size, &count)) {
+		result->error = PRO_ENOMEM;
+		return PRO__EPOLL_DONE;
+	}
+	block = pro__lent_pool_take(pool);
 	if (!block)
-		return starve(port, entry, pool, result);
+		return starve(port, entry, pool);
 	const struct pro_buffer buffer = {.base = block->base, .length = block->size};
 	enum epoll_step step = read_into(port, entry, (int)operation->handle, &buffer, 1, result);
 	if (step == PRO__EPOLL_WAIT || result->error) {

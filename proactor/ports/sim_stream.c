@@ -238,14 +238,16 @@ static bool read_lent(struct sim_flight *flight, size_t length, struct sim_resul
 {
 	struct pro_operation *operation = flight->operation;
 	struct pro_lent_pool *pool = pro__lent_pool(flight->port->proactor);
-	struct pro_message_block *block = pro__lent_pool_take(pool);
+	struct pro_message_block *block;
 	size_t block_size;
 	unsigned count;
 
-	if (!block && !pro__lent_pool_memory(pool, &block_size, &count)) {
+	/* Without memory nobody holds a block whose return could be waited for. */
+	if (!pro__lent_pool_memory(pool, &block_size, &count)) {
 		result->error = PRO_ENOMEM;
 		return true;
 	}
+	block = pro__lent_pool_take(pool);
 	if (!block) {
 		pro__sim_starve(flight);
 		return false;

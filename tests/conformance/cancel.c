@@ -76,8 +76,7 @@ void scenario_cancelled_read_exactly_keeps_the_bytes_that_came(struct world *wor
 			left, READ_STREAM, pro_asynch_read_stream_read_exactly(&left->reader, &block, 10)));
 	ASSERT_OK(recorder_write(right, &out));
 	RUN_UNTIL(world, right->count[EVENT_WRITE_STREAM]);
-	world_run_ready(world);
-	world_run_ready(world);
+	world_run_for(world, 5);
 	ck_assert_uint_eq(left->count[EVENT_READ_STREAM], 0);
 	ASSERT_OK(recorder_cancel(&left->reader.operation));
 	RUN_UNTIL(world, left->count[EVENT_READ_STREAM]);
@@ -602,6 +601,7 @@ void scenario_timeout_of_zero_polls(struct world *world)
 	ASSERT_ERROR(left->last[EVENT_READ_STREAM].error, PRO_ETIMEDOUT);
 	ASSERT_OK(recorder_write(right, &out));
 	RUN_UNTIL(world, right->count[EVENT_WRITE_STREAM] == 1);
+	world_run_for(world, 5);
 	ASSERT_OK(recorder_read(left, &block, 0));
 	RUN_UNTIL(world, left->count[EVENT_READ_STREAM] == 2);
 	ASSERT_OK(left->last[EVENT_READ_STREAM].error);

@@ -4,7 +4,8 @@
  *   conformance NAME…         those
  *   conformance --list        their names
  *   conformance --table       which scenario shows which statement, as docs/contract.md has it
- *   conformance --check FILE  whether FILE contains that table
+ *   conformance --check FILE  whether FILE contains that table, with each statement shown on each
+ *                             port or a reason why not
  *
  * PROACTOR_TEST_TRACE=FILE appends the normalised traces to FILE; PROACTOR_TEST_LONG=1 runs the
  * heavy numbers. */
@@ -35,8 +36,9 @@ START_TEST(run_scenario)
 	const struct scenario *scenario = &scenarios[_i];
 	struct world world;
 
-	if ((scenario->needs & NEEDS_ROOT) && !os_is_root()) {
-		printf("%s: left out, needs root\n", scenario->name);
+	if (world_is_simulated() ? scenario->needs & (NEEDS_SYSTEM | NEEDS_THREADS)
+							 : (scenario->needs & NEEDS_ROOT) && !os_is_root()) {
+		world_leave_out(scenario->name);
 		return;
 	}
 	world_init(&world, scenario->name);
@@ -59,30 +61,104 @@ static const char *statement_text(unsigned statement)
 	return "";
 }
 
-static const char *open_text(unsigned statement)
+/* ---- the table ---- */
+
+enum port { PORT_IO_URING, PORT_EPOLL, PORT_IOCP, PORT_SIM, PORTS };
+
+static const char *const port_names[PORTS] = {"io_uring", "epoll", "iocp", "sim"};
+
+static bool runs_on(const struct scenario *scenario, enum port port)
 {
-	switch (statement) {
-#define OPEN_TEXT(number, text)                                                                    \
-	case number:                                                                                   \
-		return text;
-		OPEN_LIST(OPEN_TEXT)
-#undef OPEN_TEXT
+	switch (port) {
+	case PORT_IOCP:
+		return !(scenario->needs & NOT_ON_WINDOWS);
+	case PORT_SIM:
+		return !(scenario->needs & (NEEDS_SYSTEM | NEEDS_THREADS));
+	case PORT_IO_URING:
+	case PORT_EPOLL:
+	case PORTS:
+		break;
 	}
+	return true;
+}
+
+/* What the name of a scenario is marked with: why it is left out somewhere. */
+static const char *needs_text(unsigned needs)
+{
+	if (needs & NOT_ON_WINDOWS)
+		return needs & NEEDS_SYSTEM ? " (Linux)" : " (not Windows)";
+	if (needs & NEEDS_SYSTEM)
+		return " (system)";
+	return needs & NEEDS_THREADS ? " (threads)" : "";
+}
+
+static const char *open_text(unsigned statement, enum port port)
+{
+	static const struct {
+		unsigned statement;
+		const char *port;
+		const char *why;
+	} entries[] = {
+#define OPEN_ENTRY(number, port, why) {number, port, why},
+			OPEN_LIST(OPEN_ENTRY)
+#undef OPEN_ENTRY
+	};
+
+	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
+		if (entries[i].statement == statement &&
+				(!strcmp(entries[i].port, "all") || !strcmp(entries[i].port, port_names[port])))
+			return entries[i].why;
 	return NULL;
+}
+
+static unsigned count_scenarios(unsigned statement, enum port port)
+{
+	unsigned count = 0;
+
+	for (int i = 0; i < SCENARIOS_COUNT; i++)
+		count += scenarios[i].statement == statement && runs_on(&scenarios[i], port);
+	return count;
 }
 
 static void table_add_row(struct trace *table, unsigned statement)
 {
+	const char *why = NULL;
 	unsigned count = 0;
 
 	trace_printf(table, "| %u | %s |", statement, statement_text(statement));
 	for (int i = 0; i < SCENARIOS_COUNT; i++)
 		if (scenarios[i].statement == statement)
 			trace_printf(table, "%s `%s`%s", count++ ? "," : "", scenarios[i].name,
-					scenarios[i].needs ? " (Linux)" : "");
-	if (count == 0)
-		trace_printf(table, " none");
-	trace_printf(table, " | %s |\n", open_text(statement) ? open_text(statement) : "");
+					needs_text(scenarios[i].needs));
+	trace_printf(table, "%s |", count ? "" : " none");
+	for (enum port port = PORT_IO_URING; port < PORTS; port++)
+		trace_printf(table, " %u |", count_scenarios(statement, port));
+	for (enum port port = PORT_IO_URING; port < PORTS; port++) {
+		const char *text = open_text(statement, port);
+
+		if (!text || text == why)
+			continue;
+		trace_printf(table, "%s %s%s%s", why ? ";" : "", count ? port_names[port] : "",
+				count ? ": " : "", text);
+		why = text;
+	}
+	trace_printf(table, " |\n");
+}
+
+/* Whether each statement has a scenario or a reason on each port, and never both. */
+static bool check_statements(void)
+{
+	bool is_right = true;
+
+	for (unsigned statement = 1; statement <= STATEMENTS; statement++)
+		for (enum port port = PORT_IO_URING; port < PORTS; port++)
+			if ((count_scenarios(statement, port) > 0) == (open_text(statement, port) != NULL)) {
+				fprintf(stderr,
+						"statement %u on %s needs a scenario, or a reason why it has none\n",
+						statement, port_names[port]);
+				is_right = false;
+			}
+	return is_right;
 }
 
 /* The statements in order, then the scenarios taken from ACE's own tests. */
@@ -90,8 +166,9 @@ static struct trace make_table(void)
 {
 	struct trace table = {.text = NULL};
 
-	trace_printf(&table, "| | statement | scenarios | not shown, and why |\n"
-						 "| --- | --- | --- | --- |\n");
+	trace_printf(&table,
+			"| | statement | scenarios | io_uring | epoll | iocp | sim | not shown, and why |\n"
+			"| --- | --- | --- | --- | --- | --- | --- | --- |\n");
 	for (unsigned statement = 1; statement <= STATEMENTS; statement++)
 		table_add_row(&table, statement);
 	table_add_row(&table, 0);
@@ -111,6 +188,8 @@ static int check_table(const char *path, const char *table)
 	length = fread(text, 1, sizeof(text) - 1, file);
 	text[length] = '\0';
 	fclose(file);
+	if (!check_statements())
+		return EXIT_FAILURE;
 	if (strstr(text, table))
 		return EXIT_SUCCESS;
 	fprintf(stderr, "%s is out of date: put in what conformance --table prints\n", path);
@@ -145,10 +224,14 @@ static Suite *make_suite(int argc, char **argv)
 static int print_port(void)
 {
 	struct pro_proactor_report report = {.size = sizeof(report)};
+	struct pro_proactor_options options;
 	struct pro_proactor *proactor;
 	char why[256];
-	int error = pro_proactor_create(&proactor, NULL, why, sizeof(why));
+	int error;
 
+	pro_proactor_options_init(&options);
+	options.sim = world_is_simulated() ? world_make_sim() : NULL;
+	error = pro_proactor_create(&proactor, &options, why, sizeof(why));
 	if (error) {
 		fprintf(stderr, "no proactor: %s: %s\n", pro_error_name(error), why);
 		return error;
@@ -156,7 +239,9 @@ static int print_port(void)
 	pro_proactor_report(proactor, &report);
 	printf("conformance on the port %s: %s\n", report.port, report.reason);
 	fflush(stdout);
-	return pro_proactor_destroy(proactor);
+	error = pro_proactor_destroy(proactor);
+	pro_sim_destroy(options.sim);
+	return error;
 }
 
 int main(int argc, char **argv)

@@ -7,8 +7,11 @@
 /* What a scenario needs beside a port. */
 enum {
 	NEEDS_NOTHING = 0,
-	NEEDS_SYSTEM = 1, /* the real system: limits, signals, forks, raw sockets */
-	NEEDS_ROOT = 2
+	NEEDS_SYSTEM = 1,  /* no simulated one: raw sockets, a clock that runs by itself */
+	NEEDS_THREADS = 2, /* other threads call into the library, or run loops; not simulated either */
+	NEEDS_ROOT = 4,    /* of a real system */
+	NOT_ON_WINDOWS = 8,
+	NEEDS_LINUX = NEEDS_SYSTEM | NOT_ON_WINDOWS /* limits, signals, forks, filters */
 };
 
 struct scenario {

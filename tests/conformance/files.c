@@ -170,11 +170,10 @@ void scenario_full_disk_is_an_error_with_its_count(struct world *world)
 	static unsigned char bytes[1 << 20];
 	struct recorder *files;
 	pro_handle file;
-	char path[256];
 
+	world->is_traced = false;
 	world_open(world);
-	snprintf(path, sizeof(path), "%s", world_path(world, "."));
-	if (!os_mount_small(path, 65536)) {
+	if (!world_limit_disk(world, 65536)) {
 		printf("%s: left out, may not mount\n", world->name);
 		return;
 	}
@@ -187,7 +186,7 @@ void scenario_full_disk_is_an_error_with_its_count(struct world *world)
 	ck_assert_uint_le(files->last[EVENT_WRITE_FILE].bytes, 65536);
 	ASSERT_OK(pro_proactor_close_handle(world->proactor, file));
 	world_run_ready(world);
-	os_unmount(path);
+	world_free_disk(world);
 }
 
 void scenario_files_open_as_their_flags_say(struct world *world)

@@ -103,6 +103,8 @@ void scenario_refused_start_never_completes(struct world *world)
 	world_run_ready(world);
 	ck_assert_uint_eq(recorder_callbacks(right), 1); /* handle_close */
 	ck_assert_uint_ge(world_statistics(world).refused, 4);
+	RUN_UNTIL(world, left->count[EVENT_READ_STREAM]); /* the end */
+	world_close_recorders(world);
 }
 
 static int return_7(void *argument)
@@ -402,7 +404,6 @@ void scenario_buffer_is_not_touched_after_a_cancelled_completion(struct world *w
 	left = recorder_create(world, "left");
 	right = recorder_create(world, "right");
 	recorder_pair(left, right);
-	memset(bytes, 'u', sizeof(bytes));
 	pro_message_block_init(&block, bytes, sizeof(bytes));
 	ASSERT_OK(recorder_read(left, &block, 0));
 	world_run_ready(world);
@@ -410,6 +411,7 @@ void scenario_buffer_is_not_touched_after_a_cancelled_completion(struct world *w
 	RUN_UNTIL(world, left->count[EVENT_READ_STREAM]);
 	ASSERT_ERROR(left->last[EVENT_READ_STREAM].error, PRO_ECANCELED);
 
+	memset(bytes, 'u', sizeof(bytes));
 	pro_message_block_init_filled(&out, "late", 4);
 	ASSERT_OK(recorder_write(right, &out));
 	RUN_UNTIL(world, right->count[EVENT_WRITE_STREAM]);

@@ -154,7 +154,7 @@ void scenario_echo_with_borrowed_blocks_allocates_once_per_connection(struct wor
 
 void scenario_write_queue_refuses_above_its_limit(struct world *world)
 {
-	static unsigned char bytes[1 << 20];
+	static unsigned char bytes[1 << 20], taken[1 << 20];
 	struct recorder *left, *right;
 	struct pro_message_block first, second, third, in;
 	size_t queued;
@@ -182,7 +182,7 @@ void scenario_write_queue_refuses_above_its_limit(struct world *world)
 	while (left->count[EVENT_WRITE_STREAM] == 0) {
 		unsigned before = right->count[EVENT_READ_STREAM];
 
-		pro_message_block_init(&in, bytes, sizeof(bytes));
+		pro_message_block_init(&in, taken, sizeof(taken));
 		ASSERT_OK(recorder_read(right, &in, 0));
 		RUN_UNTIL(
 				world, right->count[EVENT_READ_STREAM] > before || left->count[EVENT_WRITE_STREAM]);

@@ -1,4 +1,5 @@
-/* Statements 19, 28 to 30 and 35: signals, forks, credentials, forbidden rings, descriptors. */
+/* Linux alone; statements 19, 28 to 30 and 35: signals, forks, credentials, forbidden rings,
+ * descriptors. */
 #include "conformance.h"
 
 #include <check.h>
@@ -61,7 +62,7 @@ void scenario_writing_to_the_dead_raises_no_sigpipe(struct world *world)
 
 	ck_assert_int_eq(sigaction(SIGPIPE, &action, &before), 0);
 	world_open(world);
-	os_make_sparse_file(world_path(world, "file"), 1 << 20);
+	world_make_sparse_file(world, "file", 1 << 20);
 	file = world_file(world, "file", PRO_FILE_READ);
 	for (unsigned kind = 0; kind < 6; kind++) {
 		struct recorder *left = recorder_create(world, "left");
@@ -354,24 +355,6 @@ void scenario_forbidden_ring_leads_to_epoll_or_fails_with_the_reason(struct worl
 	}
 }
 
-void scenario_report_names_the_port_and_its_limits(struct world *world)
-{
-	struct pro_proactor_report report = {.size = sizeof(report)};
-
-	world->options.entries = 64;
-	world->options.lent_blocks = 16;
-	world->options.lent_block_size = 4096;
-	world_open(world);
-	ASSERT_OK(pro_proactor_report(world->proactor, &report));
-	ck_assert_str_eq(report.port, world_port(world));
-	ck_assert_uint_gt(strlen(report.reason), 0);
-	ck_assert_uint_ge(report.buffers_max, 8);
-	ck_assert_uint_eq(report.lent_blocks, 16);
-	ck_assert_uint_eq(report.lent_block_size, 4096);
-	report.size = 0;
-	ASSERT_ERROR(pro_proactor_report(world->proactor, &report), PRO_EINVAL);
-}
-
 /* ---- 35 ---- */
 
 static bool is_known(const int *known, unsigned count, int descriptor)
@@ -425,39 +408,6 @@ void scenario_every_descriptor_closes_on_exec(struct world *world)
 	ASSERT_OK(pro_proactor_close_handle(world->proactor, file));
 	ASSERT_OK(pro_proactor_close_handle(world->proactor, other));
 	pro_file_root_close(root);
-}
-
-/* 300 connections come and go; what is left is what was there. world_fini counts again. */
-void scenario_counts_return_to_where_they_were(struct world *world)
-{
-	struct echo_server server;
-	unsigned descriptors;
-	uint64_t handlers;
-
-	world_open(world);
-	ASSERT_OK(echo_server_open(&server, world->proactor, ANY_INET));
-	world_run_ready(world);
-	descriptors = os_descriptor_count();
-	handlers = world_statistics(world).handlers;
-	for (unsigned i = 0; i < 100; i++) {
-		struct echo_client clients[3];
-
-		for (unsigned j = 0; j < 3; j++) {
-			echo_client_init(&clients[j], world, "client", 500, 100);
-			echo_client_connect(&clients[j], pro_asynch_acceptor_addr(&server.acceptor));
-		}
-		for (unsigned j = 0; j < 3; j++)
-			RUN_UNTIL(world, clients[j].is_done);
-		for (unsigned j = 0; j < 3; j++)
-			recorder_close(clients[j].recorder);
-		for (unsigned j = 0; j < 3; j++)
-			RUN_UNTIL(world, clients[j].recorder->is_closed);
-	}
-	RUN_UNTIL(world, server.closed == 300);
-	world_run_ready(world);
-	ck_assert_uint_eq(os_descriptor_count(), descriptors);
-	ck_assert_uint_eq(world_statistics(world).handlers, handlers);
-	echo_server_close(world, &server);
 }
 
 /* The loop in a foreign loop: poll(2) on get_handle says when handle_events has work. */

@@ -236,7 +236,7 @@ void scenario_transmit_file_beyond_2_gib(struct world *world)
 	world_open(world);
 	if (os_is_sanitized() && !world_is_long())
 		bytes = GIB / 4;
-	os_make_sparse_file(world_path(world, "file"), bytes);
+	world_make_sparse_file(world, "file", bytes);
 	transmission = transmission_create(world);
 	transmission->discards = true;
 	sender = transmission->sender;
@@ -264,14 +264,14 @@ void scenario_transmit_file_that_shrinks_is_an_error(struct world *world)
 
 	world->is_traced = false;
 	world_open(world);
-	os_make_sparse_file(world_path(world, "file"), 64 << 20);
+	world_make_sparse_file(world, "file", 64 << 20);
 	transmission = transmission_create(world);
 	transmission->discards = true;
 	sender = transmission->sender;
 	ASSERT_OK(transmission_start(transmission, 0, 64 << 20, 0, TRAILER_BYTES, true));
 	world_run_for(world, 30);
 	ck_assert_uint_eq(sender->count[EVENT_TRANSMIT_FILE], 0);
-	os_resize_file(world_path(world, "file"), 1000);
+	world_resize_file(world, "file", 1000);
 	ASSERT_OK(recorder_read(transmission->receiver, &transmission->in, 0));
 	RUN_UNTIL(world, sender->count[EVENT_TRANSMIT_FILE]);
 	ASSERT_ERROR(sender->last[EVENT_TRANSMIT_FILE].error, PRO_ETRUNCATED);
@@ -285,7 +285,7 @@ static struct transmission *stalled_transmission(struct world *world)
 
 	world->is_traced = false;
 	world_open(world);
-	os_make_sparse_file(world_path(world, "file"), 64 << 20);
+	world_make_sparse_file(world, "file", 64 << 20);
 	transmission = transmission_create(world);
 	transmission->discards = true;
 	recorder_send_little(transmission->sender);

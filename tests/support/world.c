@@ -14,6 +14,9 @@
 #include "os.h"
 #include "recorder.h"
 
+#define SIM_HANDLES_MAX 8192
+#define SIM_DISK_BYTES  (UINT64_C(1) << 40)
+
 static _Thread_local unsigned loop_depth;
 
 const char *event_kind_text(enum event_kind kind)
@@ -78,6 +81,31 @@ static void world_log(void *context, enum pro_log_level level, const char *text)
 		fprintf(stderr, "log: %s\n", text);
 }
 
+bool world_is_simulated(void)
+{
+	const char *port = getenv("PROACTOR_PORT");
+
+	return port && !strcmp(port, "sim");
+}
+
+/* What must never happen, whatever a test does on purpose. */
+struct pro_sim *world_make_sim(void)
+{
+	const char *seed = getenv("PROACTOR_TEST_SEED");
+	struct pro_sim_options options;
+	struct pro_sim *sim;
+
+	pro_sim_options_init(&options);
+	options.seed = seed ? strtoull(seed, NULL, 10) : 1;
+	options.faults = 0;
+	options.checks = PRO_SIM_BIT(PRO_SIM_CHECK_SEND_BUFFER) |
+					 PRO_SIM_BIT(PRO_SIM_CHECK_READ_BUFFER) | PRO_SIM_BIT(PRO_SIM_CHECK_MEMORY);
+	options.steps_max = UINT64_MAX;
+	options.handles_max = SIM_HANDLES_MAX;
+	options.disk_bytes = SIM_DISK_BYTES;
+	return pro_sim_create(&sim, &options) ? NULL : sim;
+}
+
 void world_init(struct world *world, const char *name)
 {
 	memset(world, 0, sizeof(*world));
@@ -88,6 +116,11 @@ void world_init(struct world *world, const char *name)
 	world->options.allocator = &world->memory.allocator;
 	world->options.log = world_log;
 	world->options.is_shared = world_is_shared();
+	if (world_is_simulated()) {
+		world->sim = world_make_sim();
+		ck_assert_ptr_nonnull(world->sim);
+		world->options.sim = world->sim;
+	}
 	os_settle_threads();
 	world->descriptors = os_descriptor_count();
 	world->threads = os_thread_count();
@@ -130,7 +163,7 @@ const char *world_path(struct world *world, const char *name)
 	static char paths[2][256];
 	static unsigned turn;
 
-	if (!world->directory[0])
+	if (!world->directory[0] && !world->sim)
 		os_make_directory(world->directory, sizeof(world->directory));
 	turn ^= 1;
 	snprintf(paths[turn], sizeof(paths[turn]), "%s/%s", world->directory, name);
@@ -143,6 +176,53 @@ pro_handle world_file(struct world *world, const char *name, unsigned flags)
 
 	ASSERT_OK(pro_file_open(world->proactor, world_path(world, name), flags, &handle));
 	return handle;
+}
+
+void world_make_sparse_file(struct world *world, const char *name, uint64_t size)
+{
+	pro_handle file = world_file(world, name, PRO_FILE_WRITE | PRO_FILE_CREATE);
+	struct recorder *maker = recorder_create(world, "maker");
+	struct pro_message_block last;
+
+	maker->is_traced = false;
+	ASSERT_OK(pro_asynch_write_file_open(&maker->file_writer, recorder_handler(maker), file, NULL));
+	pro_message_block_init_filled(&last, "", 1);
+	ASSERT_OK(STARTED(
+			maker, WRITE_FILE, pro_asynch_write_file_write(&maker->file_writer, &last, size - 1)));
+	RUN_UNTIL(world, maker->count[EVENT_WRITE_FILE]);
+	ASSERT_OK(maker->last[EVENT_WRITE_FILE].error);
+	ASSERT_OK(pro_proactor_close_handle(world->proactor, file));
+}
+
+void world_resize_file(struct world *world, const char *name, uint64_t size)
+{
+	const char *path = world_path(world, name);
+
+	if (world->sim)
+		ASSERT_OK(pro_sim_file_resize(world->sim, path, size));
+	else
+		os_resize_file(path, size);
+}
+
+bool world_limit_disk(struct world *world, uint64_t bytes)
+{
+	if (!world->sim)
+		return os_mount_small(world_path(world, "."), bytes);
+	pro_sim_set_disk_bytes(world->sim, bytes);
+	return true;
+}
+
+void world_free_disk(struct world *world)
+{
+	if (world->sim)
+		pro_sim_set_disk_bytes(world->sim, SIM_DISK_BYTES);
+	else
+		os_unmount(world_path(world, "."));
+}
+
+unsigned world_handle_count(const struct world *world)
+{
+	return world->sim ? pro_sim_handles(world->sim, world->proactor) : os_descriptor_count();
 }
 
 struct pro_addr world_addr(const char *text)
@@ -257,6 +337,17 @@ static void world_check_system(const struct world *world)
 			"the disposition of a signal was changed");
 }
 
+void world_leave_out(const char *name)
+{
+	const char *path = getenv("PROACTOR_TEST_TRACE");
+	FILE *file = path ? fopen(path, "a") : NULL;
+
+	if (!file)
+		return;
+	fprintf(file, "%s\n  left out\n", name);
+	fclose(file);
+}
+
 /* One section per test; in it the lines of each recorder and kind, which are in order. */
 static void world_print_trace(struct world *world)
 {
@@ -285,6 +376,18 @@ static void world_free_recorders(struct world *world)
 	}
 }
 
+static void world_fini_sim(struct world *world)
+{
+	const char *failure;
+
+	if (!world->sim)
+		return;
+	failure = pro_sim_failure(world->sim);
+	if (failure)
+		ck_abort_msg("the simulated world: %s", failure);
+	pro_sim_destroy(world->sim);
+}
+
 void world_fini(struct world *world)
 {
 	if (world->proactor) {
@@ -302,6 +405,7 @@ void world_fini(struct world *world)
 		ck_assert_uint_eq(statistics.lent_blocks_used, 0);
 		ASSERT_OK(pro_proactor_destroy(world->proactor));
 	}
+	world_fini_sim(world);
 	world_check_ledger(world);
 	ck_assert_int_eq(world->memory.live, 0);
 	ck_assert_int_eq(world->memory.live_bytes, 0);

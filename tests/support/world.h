@@ -5,6 +5,7 @@
 
 #include <proactor/file.h>
 #include <proactor/proactor.h>
+#include <proactor/sim.h>
 
 #include "allocator.h"
 #include "trace.h"
@@ -43,6 +44,7 @@ struct world {
 	const char *name;                    /* of the test */
 	struct pro_proactor_options options; /* to be changed before world_open */
 	struct pro_proactor *proactor;       /* NULL before world_open */
+	struct pro_sim *sim;                 /* where it lives when PROACTOR_PORT is sim, else NULL */
 	struct test_allocator memory;
 	struct recorder *recorders; /* the world frees them */
 	struct trace notes;         /* lines of world_note */
@@ -61,6 +63,14 @@ struct world {
 
 /* Prepares the options (memory counted, the port that PROACTOR_PORT names). [set-up] */
 void world_init(struct world *world, const char *name);
+
+/* Whether PROACTOR_PORT asks for the simulated port; and such a world without faults, whose seed is
+ * PROACTOR_TEST_SEED or 1. Both NULL for want of memory. */
+bool world_is_simulated(void);
+struct pro_sim *world_make_sim(void);
+
+/* Writes to the trace that the scenario has none on this port: nothing is compared with it. */
+void world_leave_out(const char *name);
 
 /* Creates the proactor. Asserts that the port is the one that PROACTOR_PORT asks for. */
 void world_open(struct world *world);
@@ -85,6 +95,15 @@ const char *world_path(struct world *world, const char *name);
 
 /* Opens such a file through the port. */
 pro_handle world_file(struct world *world, const char *name, unsigned flags);
+/* Makes one with a size and nothing in it, but a last byte. */
+void world_make_sparse_file(struct world *world, const char *name, uint64_t size);
+void world_resize_file(struct world *world, const char *name, uint64_t size);
+/* Lets the disk with those files have room for `bytes`; false where that is not allowed.
+ * world_free_disk ends it, when the files are closed. */
+bool world_limit_disk(struct world *world, uint64_t bytes);
+void world_free_disk(struct world *world);
+/* How many handles the proactor, or in a real system the process, has open. */
+unsigned world_handle_count(const struct world *world);
 
 /* Loopback with a port that the system picks, as text for pro_addr_parse. */
 #define ANY_INET  "127.0.0.1:0"
