@@ -562,6 +562,8 @@ static void crew_leave(struct pro_proactor *proactor)
 		crew_send_another(proactor);
 	if (is_over)
 		crew_call_leader(proactor, 0);
+	if (proactor->port_vtbl->leave)
+		proactor->port_vtbl->leave(proactor->port);
 }
 
 int pro__crew_run(struct pro_proactor *proactor, uint64_t deadline_ns, bool heeds_end, bool is_one)
@@ -627,6 +629,8 @@ void pro_proactor_begin_blocking(struct pro_proactor *proactor)
 		crew_call_leader(proactor, 0);
 	if (!crew->has_leader || crew_may_dispatch(proactor))
 		crew_send_another(proactor);
+	if (proactor->port_vtbl->leave)
+		proactor->port_vtbl->leave(proactor->port);
 	crew_unlock(proactor);
 	pro__set_current_loop(inner);
 }

@@ -366,6 +366,8 @@ void pro__proactor_arm_foreign_loop(struct pro_proactor *proactor)
 static void proactor_leave(struct pro_proactor *proactor, const struct pro_proactor *previous)
 {
 	pro__proactor_arm_foreign_loop(proactor);
+	if (proactor->port_vtbl->leave)
+		proactor->port_vtbl->leave(proactor->port);
 	current_loop = previous;
 	atomic_store(&proactor->is_running, false);
 }

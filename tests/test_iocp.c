@@ -369,6 +369,52 @@ START_TEST(concurrency_is_passed_on)
 }
 END_TEST
 
+START_TEST(thread_that_leaves_the_loop_counts_no_more)
+{
+	turn();
+	ck_assert_uint_eq(fake.leaves, 1);
+	turns(2);
+	ck_assert_uint_eq(fake.leaves, 3);
+}
+END_TEST
+
+static bool has_blocked;
+
+static void blocking_handle_wakeup(struct pro_handler *handler)
+{
+	unsigned before = fake.leaves;
+
+	pro_proactor_begin_blocking(pro_handler_proactor(handler));
+	ck_assert_uint_eq(fake.leaves, before + 1);
+	pro_proactor_end_blocking(pro_handler_proactor(handler));
+	ck_assert_uint_eq(fake.leaves, before + 1);
+	pro_handler_close(handler);
+}
+
+static void blocking_handle_close(struct pro_handler *handler)
+{
+	(void)handler;
+	has_blocked = true;
+}
+
+START_TEST(thread_that_blocks_counts_no_more)
+{
+	static const struct pro_handler_vtbl vtbl = {
+			.handle_wakeup = blocking_handle_wakeup,
+			.handle_close = blocking_handle_close,
+	};
+	struct pro_handler handler;
+
+	tear_down();
+	fake_install();
+	create(2);
+	ck_assert_int_eq(pro_handler_init(&handler, &vtbl, proactor), 0);
+	ck_assert_int_eq(pro_handler_wakeup(&handler), 0);
+	while (!has_blocked)
+		turn();
+}
+END_TEST
+
 START_TEST(key_is_a_whole_pointer)
 {
 	HANDLE value = fake_open(FAKE_TCP, 0);
@@ -1019,8 +1065,8 @@ START_TEST(short_waits_use_the_fine_timer)
 	fake.has_fine_timer = true;
 	create(1);
 	probe_open(&probe, fake_open(FAKE_TCP, 0));
-	ck_assert_int_eq(pro_asynch_timer_schedule(&probe.timer, 5), 0);
-	ck_assert_int_eq(pro_proactor_handle_events(proactor, 3), 0);
+	ck_assert_int_eq(pro_asynch_timer_schedule(&probe.timer, 60000), 0);
+	ck_assert_int_eq(pro_proactor_handle_events(proactor, 20), 0);
 	ck_assert_uint_gt(fake.fine_timers, 0);
 	ck_assert(fake.last_is_alertable);
 	ck_assert_uint_eq(fake.last_timeout_ms, INFINITE);
@@ -1092,8 +1138,9 @@ static void add_case(Suite *suite, const char *name, const TTest *const *tests, 
 
 static Suite *make_suite(void)
 {
-	const TTest *const port_tests[] = {concurrency_is_passed_on, key_is_a_whole_pointer,
-			handle_is_associated_once, packets_may_come_in_any_order,
+	const TTest *const port_tests[] = {concurrency_is_passed_on,
+			thread_that_leaves_the_loop_counts_no_more, thread_that_blocks_counts_no_more,
+			key_is_a_whole_pointer, handle_is_associated_once, packets_may_come_in_any_order,
 			closed_port_and_time_outs_bring_nothing, wake_is_one_packet_and_survives_a_full_system,
 			short_waits_use_the_fine_timer, waits_without_a_fine_timer_are_never_early};
 	const TTest *const close_tests[] = {close_cancels_then_closes_then_waits_for_all_packets,

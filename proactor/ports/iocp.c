@@ -232,15 +232,22 @@ static void iocp_wait(struct pro_port *base, int64_t timeout_ns, uint64_t *syste
 	}
 	DWORD timeout_ms = wait_ms(port, timeout_ns, &is_alertable);
 	port->calls++;
+	if (timeout_ms != 0)
+		port->is_waiter_unaware = !port->inputs_closing;
 	pro__wait_begin(port->proactor, timeout_ms != 0);
 	has_packets = port->win32.GetQueuedCompletionStatusEx(
 			port->handle, packets, IOCP_BATCH, &count, timeout_ms, is_alertable);
 	pro__wait_end(port->proactor);
+	if (timeout_ms != 0)
+		port->is_waiter_unaware = false;
 	/* False: the time is over, the fine timer's routine ran, or the port is closed; nothing was
 	 * taken then. */
 	if (has_packets)
 		take_packets(port, packets, count);
 	pro__iocp_run_jobs(port);
+	/* Another thread waits too long for what came up here. */
+	if (port->is_waiter_unaware && port->inputs_closing)
+		pro__iocp_wake_up(port);
 	*system_calls += port->calls;
 	port->calls = 0;
 }
@@ -321,6 +328,22 @@ static int fail(DWORD os_error, const char *what, char *why, size_t why_size)
 	return pro__error_from_os((int)os_error);
 }
 
+/* The system lets go no packet while `concurrency` of the threads that took some run. The crew
+ * counts for itself how many are in callbacks, so this keeps its leader asleep while there is no
+ * slot for what it would take; a callback that blocks in the system lets it go. */
+static DWORD create_ports(struct iocp_port *port, unsigned concurrency)
+{
+	port->elsewhere = port->win32.CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 0);
+	if (!port->elsewhere)
+		return GetLastError();
+	port->handle = port->win32.CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, concurrency);
+	if (port->handle)
+		return 0;
+	DWORD error = GetLastError();
+	port->win32.CloseHandle(port->elsewhere);
+	return error;
+}
+
 static int open_port(struct iocp_port *port, unsigned concurrency, char *why, size_t why_size)
 {
 	DWORD error = pro__windows_start_sockets();
@@ -330,9 +353,9 @@ static int open_port(struct iocp_port *port, unsigned concurrency, char *why, si
 	error = pro__win32_complete(&port->win32);
 	if (error)
 		return fail(error, "socket extensions", why, why_size);
-	port->handle = port->win32.CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, concurrency);
-	if (!port->handle)
-		return fail(GetLastError(), "CreateIoCompletionPort", why, why_size);
+	error = create_ports(port, concurrency);
+	if (error)
+		return fail(error, "CreateIoCompletionPort", why, why_size);
 	/* Older systems have none that is finer than their tick. */
 	port->timer = port->win32.CreateWaitableTimerExW(
 			NULL, NULL, CREATE_WAITABLE_TIMER_HIGH_RESOLUTION, TIMER_ALL_ACCESS);
@@ -383,6 +406,7 @@ static void iocp_destroy(struct pro_port *base)
 	pro__iocp_run_jobs(port);
 	assert(port->jobs_running == 0);
 	port->win32.CloseHandle(port->handle);
+	port->win32.CloseHandle(port->elsewhere);
 	if (port->timer)
 		port->win32.CloseHandle(port->timer);
 	pro__deallocate(port->proactor, port);
@@ -392,6 +416,18 @@ static int iocp_enter(struct pro_port *port)
 {
 	(void)port;
 	return 0;
+}
+
+/* A thread counts as one of the port from which it took packets last, as long as it runs. One that
+ * computes after it left the loop, or where it said that it blocks, would keep packets from others:
+ * so it asks elsewhere. */
+static void iocp_leave(struct pro_port *base)
+{
+	struct iocp_port *port = port_from(base);
+	OVERLAPPED_ENTRY nothing;
+	ULONG count;
+
+	port->win32.GetQueuedCompletionStatusEx(port->elsewhere, &nothing, 1, &count, 0, FALSE);
 }
 
 static void iocp_lent_returned(struct pro_port *base, unsigned index)
@@ -405,6 +441,7 @@ const struct pro_port_vtbl pro__iocp_port = {
 		.create = iocp_create,
 		.destroy = iocp_destroy,
 		.enter = iocp_enter,
+		.leave = iocp_leave,
 		.submit = iocp_submit,
 		.cancel = iocp_cancel,
 		.close_handle = pro__iocp_close_handle,

@@ -102,6 +102,7 @@ struct iocp_port {
 	struct pro_proactor *proactor;
 	struct pro__win32 win32;
 	HANDLE handle;
+	HANDLE elsewhere; /* a completion port at which nothing ever comes */
 	struct iocp_handle_table table;
 	struct pro_list_node starving; /* borrowed reads that wait for a block */
 	bool is_fed;                   /* a block came back */
@@ -118,6 +119,7 @@ struct iocp_port {
 	_Atomic(struct iocp_job *) jobs_done;
 	unsigned jobs_running;
 	struct iocp_input *inputs_closing; /* threads that read handles being closed */
+	bool is_waiter_unaware; /* of them: a thread waits that began before there were any */
 
 	/* Named pipes that are listened on (iocp_pipe.c), from any thread. */
 	SRWLOCK pipes_lock;

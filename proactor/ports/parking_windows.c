@@ -17,7 +17,8 @@ static void CALLBACK ring(PTP_CALLBACK_INSTANCE instance, void *port, PTP_TIMER 
 int pro__parking_init(struct pro__parking *parking)
 {
 	parking->timer = NULL;
-	parking->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 0);
+	/* How many of those that were woken may run is for the crew to say. */
+	parking->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, MAXLONG);
 	if (parking->port)
 		parking->timer = CreateThreadpoolTimer(ring, parking->port, NULL);
 	if (parking->timer)

@@ -63,6 +63,9 @@ struct pro_port_vtbl {
 	/* The calling thread is about to lead the loop. PRO_ETHREAD when the port is bound to another
 	 * thread. Cheap: called for every run of the loop. */
 	int (*enter)(struct pro_port *port);
+	/* The calling thread takes no part in the loop for a while: it left it, or blocks in a
+	 * callback. NULL: that is all the same to the port. */
+	void (*leave)(struct pro_port *port);
 
 	/* Begins what operation->request says. Never fails: what goes wrong is completed. */
 	void (*submit)(struct pro_port *port, struct pro_operation *operation);

@@ -93,14 +93,58 @@ uintptr_t pro__thread_self(void)
 	return (uintptr_t)GetCurrentThreadId();
 }
 
+/* The processors of this process where all are in one group: 64 at most. 0: there are several
+ * groups, all of which it may use. */
+static DWORD_PTR processor_mask(void)
+{
+	DWORD_PTR own = 0;
+	DWORD_PTR all = 0;
+
+	if (GetActiveProcessorGroupCount() > 1)
+		return 0;
+	GetProcessAffinityMask(GetCurrentProcess(), &own, &all);
+	return own;
+}
+
 unsigned pro__processor_count(void)
 {
-	DWORD count = GetActiveProcessorCount(ALL_PROCESSOR_GROUPS);
+	DWORD_PTR mask = processor_mask();
+	unsigned count = 0;
 
+	if (!mask)
+		count = GetActiveProcessorCount(ALL_PROCESSOR_GROUPS);
+	for (; mask; mask &= mask - 1)
+		count++;
 	return count > 0 ? count : 1;
+}
+
+/* The processor `number` of all groups. */
+static void pin_to_group(unsigned number)
+{
+	GROUP_AFFINITY affinity = {.Group = 0};
+
+	for (; affinity.Group < GetActiveProcessorGroupCount(); affinity.Group++) {
+		unsigned count = GetActiveProcessorCount(affinity.Group);
+
+		if (number < count) {
+			affinity.Mask = (KAFFINITY)1 << number;
+			SetThreadGroupAffinity(GetCurrentThread(), &affinity, NULL);
+			return;
+		}
+		number -= count;
+	}
 }
 
 void pro__thread_pin(unsigned number)
 {
-	SetThreadAffinityMask(GetCurrentThread(), (DWORD_PTR)1 << number % pro__processor_count() % 64);
+	DWORD_PTR mask = processor_mask();
+
+	number %= pro__processor_count();
+	if (!mask) {
+		pin_to_group(number);
+		return;
+	}
+	for (; number > 0; number--)
+		mask &= mask - 1;
+	SetThreadAffinityMask(GetCurrentThread(), mask & (~mask + 1));
 }

@@ -41,7 +41,8 @@ static HANDLE WINAPI fake_create_port(HANDLE value, HANDLE port, ULONG_PTR key, 
 
 	if (value == INVALID_HANDLE_VALUE) {
 		fake.concurrency = concurrency;
-		return (HANDLE)(uintptr_t)0xF000;
+		fake.port = (HANDLE)((uintptr_t)fake.port + 0xF000);
+		return fake.port;
 	}
 	handle = fake_find(value);
 	if (!handle || handle->is_associated || handle->kind == FAKE_SYNCHRONOUS_FILE) {
@@ -87,10 +88,16 @@ static OVERLAPPED_ENTRY pop_packet(void)
 static BOOL WINAPI fake_get_packets(HANDLE port, OVERLAPPED_ENTRY *entries, ULONG count,
 		ULONG *removed, DWORD timeout_ms, BOOL is_alertable)
 {
-	(void)port;
-	fake.last_timeout_ms = timeout_ms;
-	fake.last_is_alertable = is_alertable;
 	*removed = 0;
+	if (port != fake.port) {
+		fake.leaves++;
+		SetLastError(WAIT_TIMEOUT);
+		return FALSE;
+	}
+	if (timeout_ms != 0) {
+		fake.last_timeout_ms = timeout_ms;
+		fake.last_is_alertable = is_alertable;
+	}
 	while (fake.packet_count > 0 && *removed < count)
 		entries[(*removed)++] = pop_packet();
 	if (*removed > 0)

@@ -86,13 +86,15 @@ struct fake {
 	uint64_t file_size;
 
 	/* What happened. */
+	HANDLE port; /* made last */
 	DWORD concurrency;
+	unsigned leaves; /* waits on another port */
 	struct fake_record records[FAKE_RECORDS_MAX];
 	unsigned record_count;
 	unsigned count[FAKE_CALLS];
 	unsigned associations; /* that succeeded */
 	unsigned fine_timers;
-	DWORD last_timeout_ms;
+	DWORD last_timeout_ms; /* of a wait, not of a look */
 	BOOL last_is_alertable;
 	char trace[FAKE_TRACE_MAX]; /* "cancel close …", the calls whose order matters */
 
