@@ -2,7 +2,6 @@
  * what becomes of those that block. */
 #include <check.h>
 #include <errno.h>
-#include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -28,6 +27,7 @@ static struct pro_proactor *proactor;
 static struct crew loops;
 static atomic_long loop_threads[CREW_MAX];
 static sem_t done;
+static sem_t side_closed;
 
 static struct pro_proactor *create(unsigned concurrency)
 {
@@ -51,6 +51,7 @@ static void run_loop(void *context, unsigned number)
 static void open_crew(unsigned concurrency, unsigned threads)
 {
 	ck_assert_int_eq(sem_init(&done, 0, 0), 0);
+	ck_assert_int_eq(sem_init(&side_closed, 0, 0), 0);
 	proactor = create(concurrency);
 	crew_start(&loops, threads, run_loop, proactor);
 }
@@ -246,14 +247,18 @@ struct overlapping {
 	struct pro_asynch_timer timers[2];
 };
 
-static pthread_barrier_t both_inside;
+static atomic_uint came;
+static sem_t both_came;
 
 static void overlapping_handle_time_out(
 		struct pro_handler *handler, const struct pro_asynch_timer_result *result)
 {
 	(void)handler;
 	ASSERT_OK(result->error);
-	pthread_barrier_wait(&both_inside);
+	if (atomic_fetch_add(&came, 1) == 0)
+		wait_for(&both_came);
+	else
+		sem_post(&both_came);
 	sem_post(&done);
 }
 
@@ -262,13 +267,13 @@ static const struct pro_handler_vtbl overlapping_vtbl = {
 		.handle_close = handle_close_nothing,
 };
 
-/* Each callback waits for the other, so it takes two threads at once, though both timers are due
- * together and one thread may have taken both. */
+/* The first callback waits for the second, so it takes two threads at once, though both timers are
+ * due together and one thread may have taken both. */
 START_TEST(callbacks_of_a_concurrent_handler_overlap)
 {
 	static struct overlapping overlapping;
 
-	pthread_barrier_init(&both_inside, NULL, 2);
+	sem_init(&both_came, 0, 0);
 	open_crew(2, 3);
 	ASSERT_OK(pro_handler_init(&overlapping.handler, &overlapping_vtbl, proactor));
 	pro_handler_set_concurrent(&overlapping.handler);
@@ -295,7 +300,6 @@ struct side {
 };
 
 static struct side sides[20];
-static sem_t side_closed;
 static atomic_uint echoes;
 static unsigned echoes_wanted;
 
@@ -613,29 +617,12 @@ END_TEST
 
 /* ---- wakes ---- */
 
-static uint64_t switches_of(long thread)
-{
-	char path[64];
-	char line[256];
-	unsigned long long count = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%ld/status", thread);
-	file = fopen(path, "r");
-	ck_assert_ptr_nonnull(file);
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "voluntary_ctxt_switches: %llu", &count) == 1)
-			break;
-	fclose(file);
-	return count;
-}
-
 static uint64_t switches_of_all(void)
 {
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < loops.count; i++)
-		sum += switches_of(loop_threads[i]);
+		sum += os_thread_switches(loop_threads[i]);
 	return sum;
 }
 
@@ -1281,33 +1268,65 @@ START_TEST(everything_from_all_threads_keeps_the_ledger)
 }
 END_TEST
 
-int main(void)
+/* A case for each run of a test: where tests are not forked, each case is a process. */
+static void add_case(Suite *suite, const char *name, const TTest *test, int i)
 {
-	Suite *suite = suite_create("crew");
-	TCase *tcase = tcase_create("crew");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = tcase_create(name);
 
 	tcase_set_timeout(tcase, world_is_long() ? 600 : 60);
-	tcase_add_loop_test(tcase, concurrency_is_never_exceeded, 0, 3);
-	tcase_add_test(tcase, posts_keep_the_order_of_each_poster_and_do_not_overlap);
-	tcase_add_test(tcase, callbacks_of_a_concurrent_handler_overlap);
-	tcase_add_loop_test(tcase, echoes_go_on_at_any_number_of_threads, 0, 3);
-	tcase_add_test(tcase, queued_bytes_are_never_missing_between_threads);
-	tcase_add_test(tcase, declared_blocking_gives_the_slot_to_a_spare);
-	tcase_add_test(tcase, undeclared_blocking_costs_its_own_slot_only);
-	tcase_add_loop_test(tcase, what_was_taken_with_a_blocker_goes_on_elsewhere, 0, 2);
-	tcase_add_test(tcase, one_completion_wakes_one_thread);
-	tcase_add_test(tcase, timers_that_schedule_two_more_each);
-	tcase_add_test(tcase, two_proactors_of_five_threads_lose_no_post);
-	tcase_add_loop_test(tcase, one_end_ends_all_loops, 0, 3);
-	tcase_add_loop_test(tcase, two_intervals, 0, 2);
-	tcase_add_test(tcase, what_a_thread_started_outlives_it);
-	tcase_add_test(tcase, destroy_while_others_post);
-	tcase_add_test(tcase, destroy_is_refused_while_the_loop_runs);
-	tcase_add_loop_test(tcase, everything_from_all_threads_keeps_the_ledger, 0, 2);
+	tcase_add_loop_test(tcase, test, i, i + 1);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
+}
+
+static void add_cases_of_blocking(Suite *suite)
+{
+	add_case(suite, "declared_blocking", declared_blocking_gives_the_slot_to_a_spare, 0);
+	add_case(suite, "undeclared_blocking", undeclared_blocking_costs_its_own_slot_only, 0);
+	add_case(suite, "taken_with_a_blocker", what_was_taken_with_a_blocker_goes_on_elsewhere, 0);
+	add_case(suite, "taken_with_a_declared_blocker",
+			what_was_taken_with_a_blocker_goes_on_elsewhere, 1);
+}
+
+static void add_cases_of_ends(Suite *suite)
+{
+	add_case(suite, "one_end_at_concurrency_1", one_end_ends_all_loops, 0);
+	add_case(suite, "one_end_at_concurrency_2", one_end_ends_all_loops, 1);
+	add_case(suite, "one_end_at_concurrency_4", one_end_ends_all_loops, 2);
+	add_case(suite, "thread_ends", what_a_thread_started_outlives_it, 0);
+	add_case(suite, "destroy_while_others_post", destroy_while_others_post, 0);
+	add_case(suite, "destroy_in_the_loop", destroy_is_refused_while_the_loop_runs, 0);
+}
+
+static Suite *make_suite(void)
+{
+	Suite *suite = suite_create("crew");
+
+	add_case(suite, "concurrency_1", concurrency_is_never_exceeded, 0);
+	add_case(suite, "concurrency_2", concurrency_is_never_exceeded, 1);
+	add_case(suite, "concurrency_4", concurrency_is_never_exceeded, 2);
+	add_case(suite, "order", posts_keep_the_order_of_each_poster_and_do_not_overlap, 0);
+	add_case(suite, "overlap", callbacks_of_a_concurrent_handler_overlap, 0);
+	add_case(suite, "echoes_on_1_thread", echoes_go_on_at_any_number_of_threads, 0);
+	add_case(suite, "echoes_on_2_threads", echoes_go_on_at_any_number_of_threads, 1);
+	add_case(suite, "echoes_on_8_threads", echoes_go_on_at_any_number_of_threads, 2);
+	add_case(suite, "queued_bytes", queued_bytes_are_never_missing_between_threads, 0);
+	add_cases_of_blocking(suite);
+	add_case(suite, "wakes", one_completion_wakes_one_thread, 0);
+	add_case(suite, "branching_timers", timers_that_schedule_two_more_each, 0);
+	add_case(suite, "two_proactors", two_proactors_of_five_threads_lose_no_post, 0);
+	add_case(suite, "two_intervals", two_intervals, 0);
+	add_case(suite, "two_intervals_of_sleepers", two_intervals, 1);
+	add_cases_of_ends(suite);
+	add_case(suite, "everything_on_4_slots", everything_from_all_threads_keeps_the_ledger, 0);
+	add_case(suite, "everything_on_1_slot", everything_from_all_threads_keeps_the_ledger, 1);
+	return suite;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(make_suite());
+	int failed;
+
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -26,6 +26,8 @@ void os_yield(void);
 /* This thread; and a wait until that thread waits in the kernel (at most some 100 ms). */
 long os_thread_id(void);
 void os_wait_until_asleep(long thread_id);
+/* How often that thread gave its processor away because it had to wait. */
+uint64_t os_thread_switches(long thread_id);
 
 /* Lets a sanitizer start the threads that it needs itself, so that they are counted from the
  * beginning. */

@@ -166,6 +166,23 @@ void os_wait_until_asleep(long thread_id)
 		sched_yield();
 }
 
+uint64_t os_thread_switches(long thread_id)
+{
+	char path[64];
+	char line[256];
+	unsigned long long count = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%ld/status", thread_id);
+	file = fopen(path, "r");
+	ck_assert_ptr_nonnull(file);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "voluntary_ctxt_switches: %llu", &count) == 1)
+			break;
+	fclose(file);
+	return count;
+}
+
 extern void __asan_init(void) __attribute__((weak));
 extern void __tsan_init(void) __attribute__((weak));
 

@@ -197,6 +197,13 @@ void os_wait_until_asleep(long thread_id)
 		SwitchToThread();
 }
 
+uint64_t os_thread_switches(long thread_id)
+{
+	(void)thread_id;
+	UNAVAILABLE();
+	return 0;
+}
+
 void os_settle_threads(void)
 {
 }
