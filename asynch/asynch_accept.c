@@ -41,7 +41,7 @@ int pro_asynch_accept_open(struct pro_asynch_accept *acceptor, struct pro_handle
 int pro_asynch_accept_accept(struct pro_asynch_accept *acceptor)
 {
 	struct pro_operation *operation = &acceptor->operation;
-	int error = pro__operation_claim(operation);
+	int error = pro__operation_claim(operation, PRO__CALLER());
 
 	if (error)
 		return error;

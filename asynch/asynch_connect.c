@@ -39,7 +39,7 @@ int pro_asynch_connect_connect(struct pro_asynch_connect *connector, const struc
 		const struct pro_addr *local)
 {
 	struct pro_operation *operation = &connector->operation;
-	int error = pro__operation_claim(operation);
+	int error = pro__operation_claim(operation, PRO__CALLER());
 
 	if (error)
 		return error;

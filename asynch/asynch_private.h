@@ -5,6 +5,7 @@
 #include <proactor/handler.h>
 
 #include "../proactor/engine.h"
+#include "../proactor/ports/where.h"
 
 static inline struct pro_handler *asynch_handler(const struct pro_operation *operation)
 {

@@ -31,10 +31,22 @@ static void read_dgram_deliver(struct pro_operation *operation)
 	handler->vtbl->handle_read_dgram(handler, &result);
 }
 
+static unsigned read_dgram_chains(struct pro_operation *operation, struct pro__chain *chains)
+{
+	chains[0] = (struct pro__chain){
+			.block = read_dgram_from_operation(operation)->block,
+			.bytes = SIZE_MAX,
+			.is_vector = true,
+			.is_read = true,
+	};
+	return 1;
+}
+
 static const struct pro_operation_vtbl read_dgram_vtbl = {
 		.name = "read_dgram",
 		.advance = read_dgram_advance,
 		.deliver = read_dgram_deliver,
+		.chains = read_dgram_chains,
 };
 
 int pro_asynch_read_dgram_open(struct pro_asynch_read_dgram *reader, struct pro_handler *handler,
@@ -48,7 +60,7 @@ int pro_asynch_read_dgram_recv(
 		struct pro_asynch_read_dgram *reader, struct pro_message_block *chain)
 {
 	struct pro_operation *operation = &reader->operation;
-	int error = pro__operation_claim(operation);
+	int error = pro__operation_claim(operation, PRO__CALLER());
 	size_t total;
 	unsigned count;
 

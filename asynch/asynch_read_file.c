@@ -42,10 +42,24 @@ static void read_file_deliver(struct pro_operation *operation)
 	handler->vtbl->handle_read_file(handler, &result);
 }
 
+static unsigned read_file_chains(struct pro_operation *operation, struct pro__chain *chains)
+{
+	const struct pro_asynch_read_file *reader = read_file_from_operation(operation);
+
+	chains[0] = (struct pro__chain){
+			.block = reader->block,
+			.bytes = reader->bytes_wanted,
+			.is_vector = reader->is_vector,
+			.is_read = true,
+	};
+	return 1;
+}
+
 static const struct pro_operation_vtbl read_file_vtbl = {
 		.name = "read_file",
 		.advance = read_file_advance,
 		.deliver = read_file_deliver,
+		.chains = read_file_chains,
 };
 
 int pro_asynch_read_file_open(struct pro_asynch_read_file *reader, struct pro_handler *handler,
@@ -67,10 +81,10 @@ static size_t chain_space(const struct pro_message_block *block, bool is_vector,
 }
 
 static int read_file_start(struct pro_asynch_read_file *reader, struct pro_message_block *block,
-		size_t bytes_max, uint64_t offset, bool is_vector)
+		size_t bytes_max, uint64_t offset, bool is_vector, const void *caller)
 {
 	struct pro_operation *operation = &reader->operation;
-	int error = pro__operation_claim(operation);
+	int error = pro__operation_claim(operation, caller);
 	size_t total;
 
 	if (error)
@@ -90,11 +104,11 @@ static int read_file_start(struct pro_asynch_read_file *reader, struct pro_messa
 int pro_asynch_read_file_read(struct pro_asynch_read_file *reader, struct pro_message_block *block,
 		size_t bytes_max, uint64_t offset)
 {
-	return read_file_start(reader, block, bytes_max, offset, false);
+	return read_file_start(reader, block, bytes_max, offset, false, PRO__CALLER());
 }
 
 int pro_asynch_read_file_readv(struct pro_asynch_read_file *reader, struct pro_message_block *chain,
 		size_t bytes_max, uint64_t offset)
 {
-	return read_file_start(reader, chain, bytes_max, offset, true);
+	return read_file_start(reader, chain, bytes_max, offset, true, PRO__CALLER());
 }

@@ -40,10 +40,26 @@ static void read_stream_deliver(struct pro_operation *operation)
 	handler->vtbl->handle_read_stream(handler, &result);
 }
 
+static unsigned read_stream_chains(struct pro_operation *operation, struct pro__chain *chains)
+{
+	const struct pro_asynch_read_stream *reader = read_stream_from_operation(operation);
+
+	if (!reader->block)
+		return 0;
+	chains[0] = (struct pro__chain){
+			.block = reader->block,
+			.bytes = reader->bytes_wanted,
+			.is_vector = reader->is_vector,
+			.is_read = true,
+	};
+	return 1;
+}
+
 static const struct pro_operation_vtbl read_stream_vtbl = {
 		.name = "read_stream",
 		.advance = read_stream_advance,
 		.deliver = read_stream_deliver,
+		.chains = read_stream_chains,
 };
 
 int pro_asynch_read_stream_open(struct pro_asynch_read_stream *reader, struct pro_handler *handler,
@@ -54,12 +70,12 @@ int pro_asynch_read_stream_open(struct pro_asynch_read_stream *reader, struct pr
 }
 
 static int read_stream_start(struct pro_asynch_read_stream *reader, struct pro_message_block *block,
-		size_t bytes, bool is_exact, bool is_vector)
+		size_t bytes, bool is_exact, bool is_vector, const void *caller)
 {
 	struct pro_operation *operation = &reader->operation;
 	size_t total = bytes;
 	unsigned count = 0;
-	int error = pro__operation_claim(operation);
+	int error = pro__operation_claim(operation, caller);
 
 	if (error)
 		return error;
@@ -84,7 +100,7 @@ static int read_stream_start(struct pro_asynch_read_stream *reader, struct pro_m
 int pro_asynch_read_stream_read(
 		struct pro_asynch_read_stream *reader, struct pro_message_block *block, size_t bytes_max)
 {
-	return read_stream_start(reader, block, bytes_max, false, false);
+	return read_stream_start(reader, block, bytes_max, false, false, PRO__CALLER());
 }
 
 int pro_asynch_read_stream_read_exactly(
@@ -92,7 +108,7 @@ int pro_asynch_read_stream_read_exactly(
 {
 	if (!block || bytes == 0 || bytes > pro_message_block_space(block))
 		return PRO_EINVAL;
-	return read_stream_start(reader, block, bytes, true, false);
+	return read_stream_start(reader, block, bytes, true, false, PRO__CALLER());
 }
 
 int pro_asynch_read_stream_readv(
@@ -100,5 +116,5 @@ int pro_asynch_read_stream_readv(
 {
 	if (!chain)
 		return PRO_EINVAL;
-	return read_stream_start(reader, chain, bytes_max, false, true);
+	return read_stream_start(reader, chain, bytes_max, false, true, PRO__CALLER());
 }

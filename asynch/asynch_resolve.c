@@ -38,7 +38,7 @@ int pro_asynch_resolve_resolve(struct pro_asynch_resolve *resolver, const char *
 {
 	struct pro_operation *operation = &resolver->operation;
 	struct pro_resolve_request *request = &resolver->request;
-	int error = pro__operation_claim(operation);
+	int error = pro__operation_claim(operation, PRO__CALLER());
 
 	if (error)
 		return error;

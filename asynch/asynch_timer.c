@@ -44,10 +44,11 @@ int pro_asynch_timer_open(
 			handler && handler->vtbl->handle_time_out, completion_key);
 }
 
-static int timer_start(struct pro_asynch_timer *timer, int64_t delay_ms, int64_t interval_ms)
+static int timer_start(
+		struct pro_asynch_timer *timer, int64_t delay_ms, int64_t interval_ms, const void *caller)
 {
 	struct pro_operation *operation = &timer->operation;
-	int error = pro__operation_claim(operation);
+	int error = pro__operation_claim(operation, caller);
 
 	if (error)
 		return error;
@@ -61,7 +62,7 @@ int pro_asynch_timer_schedule(struct pro_asynch_timer *timer, int64_t delay_ms)
 {
 	if (delay_ms < 0)
 		return PRO_EINVAL;
-	return timer_start(timer, delay_ms, 0);
+	return timer_start(timer, delay_ms, 0, PRO__CALLER());
 }
 
 int pro_asynch_timer_schedule_repeating(
@@ -69,7 +70,7 @@ int pro_asynch_timer_schedule_repeating(
 {
 	if (delay_ms < 0 || interval_ms < 1)
 		return PRO_EINVAL;
-	return timer_start(timer, delay_ms, interval_ms);
+	return timer_start(timer, delay_ms, interval_ms, PRO__CALLER());
 }
 
 int pro_asynch_timer_cancel_all(struct pro_handler *handler)

@@ -36,10 +36,31 @@ static void transmit_file_deliver(struct pro_operation *operation)
 	handler->vtbl->handle_transmit_file(handler, &result);
 }
 
+static unsigned transmit_file_chains(struct pro_operation *operation, struct pro__chain *chains)
+{
+	const struct pro_asynch_transmit_file *sender = transmit_file_from_operation(operation);
+	unsigned count = 0;
+
+	if (sender->header)
+		chains[count++] = (struct pro__chain){
+				.block = sender->header,
+				.bytes = pro_message_block_length(sender->header),
+				.may_be_shared = true,
+		};
+	if (sender->trailer)
+		chains[count++] = (struct pro__chain){
+				.block = sender->trailer,
+				.bytes = pro_message_block_length(sender->trailer),
+				.may_be_shared = true,
+		};
+	return count;
+}
+
 static const struct pro_operation_vtbl transmit_file_vtbl = {
 		.name = "transmit_file",
 		.advance = transmit_file_advance,
 		.deliver = transmit_file_deliver,
+		.chains = transmit_file_chains,
 };
 
 int pro_asynch_transmit_file_open(struct pro_asynch_transmit_file *sender,
@@ -85,7 +106,7 @@ int pro_asynch_transmit_file_transmit_file(struct pro_asynch_transmit_file *send
 {
 	struct pro_operation *operation = &sender->operation;
 	struct pro_transmit_request *request = &sender->request;
-	int error = pro__operation_claim(operation);
+	int error = pro__operation_claim(operation, PRO__CALLER());
 
 	if (error)
 		return error;

@@ -94,7 +94,7 @@ int pro_asynch_work_run(
 		struct pro_asynch_work *work, int (*function)(void *argument), void *argument)
 {
 	struct pro_operation *operation = &work->operation;
-	int error = pro__operation_claim(operation);
+	int error = pro__operation_claim(operation, PRO__CALLER());
 
 	if (error)
 		return error;

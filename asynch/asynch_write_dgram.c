@@ -22,9 +22,23 @@ static void write_dgram_deliver(struct pro_operation *operation)
 	handler->vtbl->handle_write_dgram(handler, &result);
 }
 
+static unsigned write_dgram_chains(struct pro_operation *operation, struct pro__chain *chains)
+{
+	const struct pro_asynch_write_dgram *writer = write_dgram_from_operation(operation);
+
+	chains[0] = (struct pro__chain){
+			.block = writer->block,
+			.bytes = writer->bytes_wanted,
+			.is_vector = true,
+			.may_be_shared = true,
+	};
+	return 1;
+}
+
 static const struct pro_operation_vtbl write_dgram_vtbl = {
 		.name = "write_dgram",
 		.deliver = write_dgram_deliver,
+		.chains = write_dgram_chains,
 };
 
 int pro_asynch_write_dgram_open(struct pro_asynch_write_dgram *writer, struct pro_handler *handler,
@@ -48,7 +62,7 @@ int pro_asynch_write_dgram_send(struct pro_asynch_write_dgram *writer,
 		struct pro_message_block *chain, const struct pro_addr *remote)
 {
 	struct pro_operation *operation = &writer->operation;
-	int error = pro__operation_claim(operation);
+	int error = pro__operation_claim(operation, PRO__CALLER());
 
 	if (error)
 		return error;

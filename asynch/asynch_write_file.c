@@ -38,10 +38,23 @@ static void write_file_deliver(struct pro_operation *operation)
 	handler->vtbl->handle_write_file(handler, &result);
 }
 
+static unsigned write_file_chains(struct pro_operation *operation, struct pro__chain *chains)
+{
+	const struct pro_asynch_write_file *writer = write_file_from_operation(operation);
+
+	chains[0] = (struct pro__chain){
+			.block = writer->block,
+			.bytes = writer->bytes_wanted,
+			.is_vector = writer->is_vector,
+	};
+	return 1;
+}
+
 static const struct pro_operation_vtbl write_file_vtbl = {
 		.name = "write_file",
 		.advance = write_file_advance,
 		.deliver = write_file_deliver,
+		.chains = write_file_chains,
 };
 
 int pro_asynch_write_file_open(struct pro_asynch_write_file *writer, struct pro_handler *handler,
@@ -52,10 +65,10 @@ int pro_asynch_write_file_open(struct pro_asynch_write_file *writer, struct pro_
 }
 
 static int write_file_start(struct pro_asynch_write_file *writer, struct pro_message_block *block,
-		size_t bytes, uint64_t offset, bool is_vector)
+		size_t bytes, uint64_t offset, bool is_vector, const void *caller)
 {
 	struct pro_operation *operation = &writer->operation;
-	int error = pro__operation_claim(operation);
+	int error = pro__operation_claim(operation, caller);
 	size_t total;
 
 	if (error)
@@ -75,13 +88,13 @@ static int write_file_start(struct pro_asynch_write_file *writer, struct pro_mes
 int pro_asynch_write_file_write(
 		struct pro_asynch_write_file *writer, struct pro_message_block *block, uint64_t offset)
 {
-	return write_file_start(
-			writer, block, block ? pro_message_block_length(block) : 0, offset, false);
+	return write_file_start(writer, block, block ? pro_message_block_length(block) : 0, offset,
+			false, PRO__CALLER());
 }
 
 int pro_asynch_write_file_writev(
 		struct pro_asynch_write_file *writer, struct pro_message_block *chain, uint64_t offset)
 {
-	return write_file_start(
-			writer, chain, chain ? pro_message_block_total_length(chain) : 0, offset, true);
+	return write_file_start(writer, chain, chain ? pro_message_block_total_length(chain) : 0,
+			offset, true, PRO__CALLER());
 }

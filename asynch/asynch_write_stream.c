@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* Bits of pro_message_block.queue_flags. */
-enum { WRITE_QUEUED = 1, WRITE_VECTOR = 2 };
+enum { WRITE_QUEUED = 1, WRITE_VECTOR = 2, WRITE_FLAGS = WRITE_QUEUED | WRITE_VECTOR };
 
 static struct pro_asynch_write_stream *write_stream_from_operation(struct pro_operation *operation)
 {
@@ -54,7 +54,7 @@ static void write_stream_prepare_report(struct pro_asynch_write_stream *writer)
 
 		writer->done_head = block->next;
 		append(&writer->report_head, &writer->report_tail, block);
-		pro__operation_count(&writer->operation, 0, 1);
+		pro__message_ended(&writer->operation, block);
 	}
 }
 
@@ -93,7 +93,7 @@ static void write_stream_report(struct pro_asynch_write_stream *writer)
 		};
 
 		block->next = NULL;
-		block->queue_flags = 0;
+		block->queue_flags &= ~(uint32_t)WRITE_FLAGS;
 		handler->vtbl->handle_write_stream(handler, &result);
 		block = next;
 	}
@@ -273,8 +273,14 @@ static void write_stream_deliver(struct pro_operation *operation)
 static void write_stream_accept(
 		struct pro_asynch_write_stream *writer, struct pro_message_block *block)
 {
+	const struct pro__chain message = {
+			.block = block,
+			.bytes = block->queue_bytes,
+			.is_vector = block->queue_flags & WRITE_VECTOR,
+	};
+
 	append(&writer->queue_head, &writer->queue_tail, block);
-	pro__operation_count(&writer->operation, 1, 0);
+	pro__message_accepted(&writer->operation, &message);
 	pro__operation_count_queued_bytes(&writer->operation, pro_asynch_write_stream_queued(writer));
 }
 
@@ -365,7 +371,7 @@ static int write_stream_check(
 }
 
 static int write_stream_start(struct pro_asynch_write_stream *writer,
-		struct pro_message_block *block, size_t bytes, uint32_t flags)
+		struct pro_message_block *block, size_t bytes, uint32_t flags, const void *caller)
 {
 	struct pro_proactor *proactor;
 	int error = write_stream_check(writer, block, bytes);
@@ -375,17 +381,18 @@ static int write_stream_start(struct pro_asynch_write_stream *writer,
 	proactor = writer->operation.owner->proactor;
 	block->queue_bytes = bytes;
 	block->queue_act = writer->operation.act;
+	block->queue_caller = caller;
 	if (!pro__on_loop(proactor)) {
-		block->queue_flags = flags | WRITE_QUEUED;
+		block->queue_flags |= flags | WRITE_QUEUED;
 		error = write_stream_start_remote(writer, block);
 		if (error)
-			block->queue_flags = 0;
+			block->queue_flags &= ~(uint32_t)WRITE_FLAGS;
 		return error;
 	}
 	error = pro__owner_check(writer->operation.owner);
 	if (error)
 		return error;
-	block->queue_flags = flags | WRITE_QUEUED;
+	block->queue_flags |= flags | WRITE_QUEUED;
 	write_stream_add_queued(writer, bytes);
 	write_stream_accept(writer, block);
 	write_stream_go_on(writer);
@@ -395,14 +402,15 @@ static int write_stream_start(struct pro_asynch_write_stream *writer,
 int pro_asynch_write_stream_write(
 		struct pro_asynch_write_stream *writer, struct pro_message_block *block)
 {
-	return write_stream_start(writer, block, block ? pro_message_block_length(block) : 0, 0);
+	return write_stream_start(
+			writer, block, block ? pro_message_block_length(block) : 0, 0, PRO__CALLER());
 }
 
 int pro_asynch_write_stream_writev(
 		struct pro_asynch_write_stream *writer, struct pro_message_block *chain)
 {
-	return write_stream_start(
-			writer, chain, chain ? pro_message_block_total_length(chain) : 0, WRITE_VECTOR);
+	return write_stream_start(writer, chain, chain ? pro_message_block_total_length(chain) : 0,
+			WRITE_VECTOR, PRO__CALLER());
 }
 
 int pro_asynch_write_stream_shutdown(struct pro_asynch_write_stream *writer)

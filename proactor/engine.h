@@ -40,6 +40,23 @@ enum {
 
 enum pro_advance { PRO__DONE, PRO__MORE };
 
+/* Bits of pro_message_block.queue_flags that debug mode uses: released while the port owns it; from
+ * PRO__BLOCK_WATCH on, how many flights use it. The lower bits are the write stream's. */
+enum { PRO__BLOCK_RELEASED = 0x80, PRO__BLOCK_WATCH = 0x100 };
+
+/* What a flight uses of the caller's blocks. */
+struct pro__chain {
+	struct pro_message_block *block;
+	size_t bytes; /* at most */
+	bool is_vector;
+	bool is_read;       /* into the space of the blocks, else their data is written out */
+	bool may_be_shared; /* with other flights, since the blocks are left as they are */
+};
+#define PRO__CHAINS_MAX 2
+
+/* What debug mode and the simulated port put into space that is read into. */
+#define PRO__PATTERN 0xD5
+
 /* A class of operations. */
 struct pro_operation_vtbl {
 	const char *name; /* "read_stream" */
@@ -62,6 +79,10 @@ struct pro_operation_vtbl {
 	/* Builds the typed result on the stack, calls pro__operation_begin_callback and then the
 	 * handler's slot. The object may be gone when the callback returns. [callback] */
 	void (*deliver)(struct pro_operation *operation);
+
+	/* Fills in the chains that the flight uses, at most PRO__CHAINS_MAX; returns how many. For
+	 * debug mode. NULL: none. [loop thread] */
+	unsigned (*chains)(struct pro_operation *operation, struct pro__chain *chains);
 
 	/* Another thread left work for an operation that queues (write_stream). NULL elsewhere. [loop
 	 * thread] */
@@ -88,9 +109,9 @@ void pro__operation_init(struct pro_operation *operation, const struct pro_opera
 		enum pro_opcode opcode, struct pro_owner *owner, pro_handle handle);
 
 /* A start in three steps. Claims the idle object, so that of several threads one may fill in
- * operation->request: 0, PRO_EBUSY, PRO_ECLOSED, PRO_EFORKED, PRO_EINVAL (not opened). [any thread]
- */
-int pro__operation_claim(struct pro_operation *operation);
+ * operation->request: 0, PRO_EBUSY, PRO_ECLOSED, PRO_EFORKED, PRO_EINVAL (not opened). `caller` is
+ * PRO__CALLER() of the public function. [any thread] */
+int pro__operation_claim(struct pro_operation *operation, const void *caller);
 /* The request turned out to be wrong; returns `error`. */
 int pro__operation_give_back(struct pro_operation *operation, int error);
 /* Starts the flight that the request describes. Always 0. */
@@ -119,8 +140,10 @@ void pro__operation_nudge(struct pro_operation *operation);
 /* Starts the deadline of the flight anew. [loop thread] */
 void pro__operation_rearm(struct pro_operation *operation);
 
-/* For operations that queue and so count their own starts and completions. [loop thread] */
-void pro__operation_count(struct pro_operation *operation, unsigned started, unsigned completed);
+/* For operations that queue messages: one was accepted, which block->queue_caller started; one is
+ * about to be reported. [loop thread] */
+void pro__message_accepted(struct pro_operation *operation, const struct pro__chain *message);
+void pro__message_ended(struct pro_operation *operation, struct pro_message_block *block);
 void pro__operation_count_queued_bytes(struct pro_operation *operation, size_t bytes);
 /* Counts a refused start and returns its error. [any thread] */
 int pro__refuse(struct pro_proactor *proactor, int error);

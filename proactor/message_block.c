@@ -162,6 +162,11 @@ void pro_message_block_release(struct pro_message_block *block)
 	while (block) {
 		struct pro_message_block *cont = block->cont;
 
+		/* Not while the port owns it: debug mode, which marked it, will tell. */
+		if (block->queue_flags >= PRO__BLOCK_RELEASED) {
+			block->queue_flags |= PRO__BLOCK_RELEASED;
+			return;
+		}
 		block_release_one(block);
 		block = cont;
 	}

@@ -33,6 +33,7 @@ struct pro_message_block {
 	size_t queue_sent;                 /* gone out when it ended */
 	int queue_error;                   /* how it ended */
 	uint32_t queue_flags;
+	const void *queue_caller; /* who started it, for dumps */
 };
 
 /* Binds `block` to `size` bytes of the caller's, empty (rd = wr = 0). The bytes must outlive every

@@ -1,5 +1,8 @@
 /* Operations: the life of a flight from its start to its callback, cancels and deadlines. */
 #include "crew.h"
+#include "debug.h"
+
+#include "ports/where.h"
 
 #include <assert.h>
 #include <string.h>
@@ -202,11 +205,29 @@ void pro__operation_complete(struct pro_operation *operation, int error, int os_
 		operation_submit(operation);
 }
 
+/* Of those that do not queue messages, which have beginnings of their own. */
+static void operation_begins(struct pro_operation *operation)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+
+	pro__counter_add(&proactor->started, 1);
+	if (proactor->debug)
+		pro__debug_flight_begins(operation);
+}
+
+static void operation_ends(struct pro_operation *operation)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+
+	pro__counter_add(&proactor->completed, 1);
+	if (proactor->debug)
+		pro__debug_flight_ends(operation);
+}
+
 /* From accepted to in flight. */
 static void operation_launch(struct pro_operation *operation)
 {
 	struct pro_owner *owner = operation->owner;
-	struct pro_proactor *proactor = owner->proactor;
 
 	operation_set_state(operation, PRO__IN_FLIGHT);
 	operation_clear_flags(operation, PRO__CANCEL_ASKED | PRO__TIMED_OUT);
@@ -217,7 +238,7 @@ static void operation_launch(struct pro_operation *operation)
 	pro__owner_hold(owner);
 	pro__list_append(&owner->flights, &operation->flight_link);
 	if (!operation_queues_messages(operation))
-		pro__counter_add(&proactor->started, 1);
+		operation_begins(operation);
 	if (pro__owner_is_closing(owner)) {
 		/* The close overtook a start of another thread. */
 		operation->flags |= PRO__CANCEL_ASKED;
@@ -238,7 +259,7 @@ static void operation_event_prepare(struct pro_event *event)
 	operation_clear_flags(operation, PRO__EVENT_QUEUED);
 	/* A repeating timer is still in flight. */
 	if (operation_state(operation) == PRO__READY && !operation_queues_messages(operation))
-		pro__counter_add(&operation->owner->proactor->completed, 1);
+		operation_ends(operation);
 	if (operation->vtbl->prepare)
 		operation->vtbl->prepare(operation);
 }
@@ -303,6 +324,8 @@ void pro__operation_complete_remote(
 void pro__operation_init(struct pro_operation *operation, const struct pro_operation_vtbl *vtbl,
 		enum pro_opcode opcode, struct pro_owner *owner, pro_handle handle)
 {
+	if (owner->proactor->debug)
+		pro__debug_operation_init(operation, owner);
 	memset(operation, 0, sizeof(*operation));
 	operation->vtbl = vtbl;
 	operation->opcode = (uint8_t)opcode;
@@ -314,9 +337,18 @@ void pro__operation_init(struct pro_operation *operation, const struct pro_opera
 	operation->event.vtbl = &operation_event_vtbl;
 }
 
+static int operation_is_busy(struct pro_operation *operation, const void *caller)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+
+	if (proactor->debug)
+		pro__debug_restarted(operation, caller);
+	return pro__refuse(proactor, PRO_EBUSY);
+}
+
 /* On the loop nobody else can come in between; elsewhere the state says whose the object is, and a
  * hold keeps the owner until the request was processed. */
-int pro__operation_claim(struct pro_operation *operation)
+int pro__operation_claim(struct pro_operation *operation, const void *caller)
 {
 	struct pro_owner *owner = operation->owner;
 	uint32_t idle = PRO__IDLE;
@@ -326,16 +358,20 @@ int pro__operation_claim(struct pro_operation *operation)
 		return PRO_EINVAL;
 	if (pro__on_loop(owner->proactor)) {
 		if (operation_state(operation) != PRO__IDLE)
-			return pro__refuse(owner->proactor, PRO_EBUSY);
+			return operation_is_busy(operation, caller);
+		operation->caller = caller;
 		return pro__owner_check(owner);
 	}
 	error = pro__owner_enter(owner);
 	if (error)
 		return pro__refuse(owner->proactor, error);
-	if (atomic_compare_exchange_strong(&operation->state, &idle, PRO__QUEUED))
+	if (atomic_compare_exchange_strong(&operation->state, &idle, PRO__QUEUED)) {
+		operation->caller = caller;
 		return 0;
+	}
+	error = operation_is_busy(operation, caller);
 	pro__owner_leave(owner);
-	return pro__refuse(owner->proactor, PRO_EBUSY);
+	return error;
 }
 
 int pro__operation_give_back(struct pro_operation *operation, int error)
@@ -366,12 +402,22 @@ int pro__operation_start(struct pro_operation *operation)
 	return 0;
 }
 
-void pro__operation_count(struct pro_operation *operation, unsigned started, unsigned completed)
+void pro__message_accepted(struct pro_operation *operation, const struct pro__chain *message)
 {
 	struct pro_proactor *proactor = operation->owner->proactor;
 
-	pro__counter_add(&proactor->started, started);
-	pro__counter_add(&proactor->completed, completed);
+	pro__counter_add(&proactor->started, 1);
+	if (proactor->debug)
+		pro__debug_message_begins(operation, message);
+}
+
+void pro__message_ended(struct pro_operation *operation, struct pro_message_block *block)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+
+	pro__counter_add(&proactor->completed, 1);
+	if (proactor->debug)
+		pro__debug_message_ends(operation, block);
 }
 
 void pro__operation_count_queued_bytes(struct pro_operation *operation, size_t bytes)
@@ -445,6 +491,17 @@ int pro_operation_cancel(struct pro_operation *operation)
 	return 0;
 }
 
+/* What may change only while nothing is in flight, or in a callback. */
+static void operation_check_thread(
+		const struct pro_operation *operation, const char *what, const void *caller)
+{
+	struct pro_proactor *proactor = operation->owner ? operation->owner->proactor : NULL;
+
+	if (proactor && proactor->debug && operation_state(operation) != PRO__IDLE &&
+			!operation_can_cancel_now(operation))
+		pro__debug_wrong_thread(proactor, what, operation, caller);
+}
+
 static int operation_set_timeout(struct pro_operation *operation, int64_t timeout_ms, bool is_stall)
 {
 	if (!operation || timeout_ms < PRO_NO_TIMEOUT)
@@ -458,21 +515,27 @@ static int operation_set_timeout(struct pro_operation *operation, int64_t timeou
 
 int pro_operation_set_timeout(struct pro_operation *operation, int64_t timeout_ms)
 {
+	if (operation)
+		operation_check_thread(operation, "pro_operation_set_timeout", PRO__CALLER());
 	return operation_set_timeout(operation, timeout_ms, false);
 }
 
 int pro_operation_set_stall_timeout(struct pro_operation *operation, int64_t timeout_ms)
 {
+	if (operation)
+		operation_check_thread(operation, "pro_operation_set_stall_timeout", PRO__CALLER());
 	return operation_set_timeout(operation, timeout_ms, true);
 }
 
 void pro_operation_set_act(struct pro_operation *operation, const void *act)
 {
+	operation_check_thread(operation, "pro_operation_set_act", PRO__CALLER());
 	operation->act = act;
 }
 
 void pro_operation_set_completion_key(struct pro_operation *operation, const void *completion_key)
 {
+	operation_check_thread(operation, "pro_operation_set_completion_key", PRO__CALLER());
 	operation->completion_key = completion_key;
 }
 

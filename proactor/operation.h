@@ -155,7 +155,7 @@ struct pro_operation {
 	struct pro_list_node flight_link;
 	struct pro_timer deadline;
 	uint64_t progress_ms; /* when bytes last moved, for stall deadlines */
-	uint64_t started_ms;  /* for dumps */
+	const void *caller;   /* who started it, for dumps */
 
 	/* Private: what the port is asked for. */
 	union {

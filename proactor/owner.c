@@ -1,6 +1,6 @@
 /* Owners: what the engine knows of a handler. They count what is in flight, take posts and wake-ups
  * from any thread, and close: cancel everything, close the handle, then tell the handler. */
-#include "proactor_private.h"
+#include "debug.h"
 
 #include <assert.h>
 #include <string.h>
@@ -197,6 +197,8 @@ static void owner_init_event(
 void pro__owner_init(
 		struct pro_owner *owner, struct pro_proactor *proactor, void (*closed)(struct pro_owner *))
 {
+	if (proactor->debug)
+		pro__debug_owner_init(owner, proactor);
 	memset(owner, 0, sizeof(*owner));
 	owner->proactor = proactor;
 	owner->closed = closed;

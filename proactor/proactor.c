@@ -1,6 +1,9 @@
 /* The proactor: the loop that asks the port for completions and runs callbacks, the inbox through
  * which other threads reach it, and its life. */
 #include "crew.h"
+#include "debug.h"
+
+#include "ports/where.h"
 
 /* How many rounds of callbacks run before the port is asked again: callbacks whose starts complete
  * at once need no system call in between, and nobody waits longer than this for a flood of them. */
@@ -308,6 +311,8 @@ void pro__proactor_begin_turn(struct pro_proactor *proactor)
 	proactor_drain_inbox(proactor);
 	proactor_run_shutdown(proactor);
 	proactor_run_timers(proactor);
+	if (proactor->debug)
+		pro__debug_turn(proactor);
 }
 
 /* One turn: what other threads asked for, what is due, what the port has; then the callbacks. */

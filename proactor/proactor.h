@@ -10,6 +10,15 @@ PRO_BEGIN_DECLS
 struct pro_proactor;
 struct pro_sim;
 
+/* Whether misuse is looked for while the program runs: see docs/debugging.md. */
+enum pro_debug {
+	PRO_DEBUG_DEFAULT, /* as PROACTOR_DEBUG of the environment says: 0, 1 or abort; unset: as built
+						*/
+	PRO_DEBUG_OFF,
+	PRO_DEBUG_REPORT, /* each catch is a PRO_LOG_ERROR line, on stderr without a log hook */
+	PRO_DEBUG_ABORT   /* and ends the program */
+};
+
 /* Fill with pro_proactor_options_init, then change what you want. */
 struct pro_proactor_options {
 	/* sizeof(struct pro_proactor_options), for later versions. */
@@ -38,6 +47,8 @@ struct pro_proactor_options {
 	void *log_context;
 	struct pro_sim *sim; /* the simulated world to live in, see sim.h, whatever `port` says; NULL:
 							the real one. Borrowed until the proactor is destroyed */
+	/* PRO_DEBUG_DEFAULT by default. */
+	enum pro_debug debug;
 };
 
 /* Which port was chosen and why. */
@@ -139,6 +150,18 @@ PRO_API int pro_proactor_report(
  * elsewhere. [any thread] Since 0.1. */
 PRO_API int pro_proactor_statistics(
 		const struct pro_proactor *proactor, struct pro_proactor_statistics *statistics);
+
+/* Receives one line of a dump, without a newline and valid during the call; NULL behind the last.
+ * On the loop; it must not call the library. Since 0.1. */
+typedef void (*pro_dump_function)(void *context, const char *line);
+
+/* Asks the loop to tell what is in flight: each handler and operation with its handle and who
+ * started it (in debug mode also since when, and the messages of a write stream), timers, callbacks
+ * and requests that wait. `write` NULL: to the log hook, as PRO_LOG_INFO. The lines come when the
+ * loop runs next. PRO_EBUSY while a dump is on its way, PRO_EINVAL, PRO_EFORKED. [any thread,
+ * signal handlers too] Since 0.1. */
+PRO_API int pro_proactor_dump(
+		struct pro_proactor *proactor, pro_dump_function write, void *context);
 
 /* Milliseconds and nanoseconds of the port's monotonic clock: virtual in a simulated port. [any
  * thread] Since 0.1. */

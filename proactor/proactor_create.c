@@ -1,5 +1,6 @@
 /* Making and freeing a proactor: options, the choice of its port, its report and its statistics. */
 #include "crew.h"
+#include "debug.h"
 #include "ports/thread.h"
 
 #include "lent_pool.h"
@@ -51,6 +52,8 @@ static const char *options_fault(const struct pro_proactor_options *options)
 		return "options.lent_block_size must be 1 to 16 MiB";
 	if (options->worker_threads == 0 || options->worker_threads > WORKER_THREADS_MAX)
 		return "options.worker_threads must be 1 to 1024";
+	if ((unsigned)options->debug > PRO_DEBUG_ABORT)
+		return "options.debug must be one of enum pro_debug";
 	if (options->works_max == 0)
 		return "options.works_max must not be 0";
 	if (allocator && (!allocator->allocate || !allocator->reallocate || !allocator->deallocate))
@@ -191,6 +194,7 @@ void pro__proactor_free(struct pro_proactor *proactor)
 		proactor->port_vtbl->destroy(proactor->port);
 	pro__lent_pool_destroy(proactor->lent_pool);
 	pro__crew_destroy(proactor);
+	pro__debug_destroy(proactor);
 	allocator.deallocate(allocator.context, proactor);
 }
 
@@ -206,6 +210,8 @@ static int proactor_create_parts(struct pro_proactor *proactor)
 		error = pro__worker_pool_create(proactor, options->worker_threads, &proactor->worker_pool);
 	if (!error && options->is_shared)
 		error = pro__crew_create(proactor);
+	if (!error)
+		error = pro__debug_create(proactor);
 	if (error) {
 		append(report->reason, sizeof(report->reason), "out of memory");
 		return error;

@@ -16,7 +16,8 @@ struct pro_proactor {
 	struct pro_proactor_report report;
 	struct pro_lent_pool *lent_pool;
 	struct pro_worker_pool *worker_pool;
-	struct pro__crew *crew; /* NULL: one thread runs the loop */
+	struct pro__crew *crew;   /* NULL: one thread runs the loop */
+	struct pro__debug *debug; /* NULL: debug mode is off */
 
 	/* The loop's thread. */
 	struct pro_event *events_head;
@@ -44,6 +45,12 @@ struct pro_proactor {
 	_Atomic(unsigned) works;           /* functions that workers are to run, or run */
 	_Atomic(uint64_t) refused;
 	_Atomic(uint64_t) wakes;
+	struct {
+		struct pro_inbox_node inbox;
+		_Atomic(int) state; /* enum dump_state; whoever takes it from DUMP_NONE has the rest */
+		pro_dump_function write;
+		void *context;
+	} dump;
 };
 
 static inline void pro__counter_add(pro__counter *counter, uint64_t amount)

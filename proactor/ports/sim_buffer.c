@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#define PATTERN      0xD5
 #define BEGIN_BYTES  4096u
 #define END_BYTES    64u
 #define BUFFERS_MAX  64u
@@ -49,7 +48,7 @@ static size_t smaller(size_t left, size_t right)
 static bool is_pattern(const unsigned char *bytes, size_t length)
 {
 	/* All bytes equal the first, which is the pattern. */
-	return length == 0 || (bytes[0] == PATTERN && memcmp(bytes, bytes + 1, length - 1) == 0);
+	return length == 0 || (bytes[0] == PRO__PATTERN && memcmp(bytes, bytes + 1, length - 1) == 0);
 }
 
 static void mark_read(const struct pro_buffer *buffer)
@@ -58,8 +57,8 @@ static void mark_read(const struct pro_buffer *buffer)
 	const size_t end = smaller(buffer->length - begin, END_BYTES);
 	unsigned char *bytes = buffer->base;
 
-	memset(bytes, PATTERN, begin);
-	memset(bytes + buffer->length - end, PATTERN, end);
+	memset(bytes, PRO__PATTERN, begin);
+	memset(bytes + buffer->length - end, PRO__PATTERN, end);
 }
 
 static bool is_marked(const struct pro_buffer *buffer)
