@@ -273,14 +273,8 @@ static void write_stream_deliver(struct pro_operation *operation)
 static void write_stream_accept(
 		struct pro_asynch_write_stream *writer, struct pro_message_block *block)
 {
-	const struct pro__chain message = {
-			.block = block,
-			.bytes = block->queue_bytes,
-			.is_vector = block->queue_flags & WRITE_VECTOR,
-	};
-
 	append(&writer->queue_head, &writer->queue_tail, block);
-	pro__message_accepted(&writer->operation, &message);
+	pro__message_accepted(&writer->operation, block, block->queue_flags & WRITE_VECTOR);
 	pro__operation_count_queued_bytes(&writer->operation, pro_asynch_write_stream_queued(writer));
 }
 

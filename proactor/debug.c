@@ -414,9 +414,16 @@ void pro__debug_flight_ends(struct pro_operation *operation)
 	debug_end(operation, NULL);
 }
 
-void pro__debug_message_begins(struct pro_operation *operation, const struct pro__chain *message)
+void pro__debug_message_begins(
+		struct pro_operation *operation, struct pro_message_block *block, bool is_vector)
 {
-	debug_begin(operation, message->block, message->block->queue_caller, message, 1);
+	const struct pro__chain chain = {
+			.block = block,
+			.bytes = block->queue_bytes,
+			.is_vector = is_vector,
+	};
+
+	debug_begin(operation, block, block->queue_caller, &chain, 1);
 }
 
 void pro__debug_message_ends(struct pro_operation *operation, struct pro_message_block *block)

@@ -15,7 +15,8 @@ void pro__debug_destroy(struct pro_proactor *proactor); /* accepts one without *
 /* A flight, or one `message` of an operation that queues them, begins and ends. [loop thread] */
 void pro__debug_flight_begins(struct pro_operation *operation);
 void pro__debug_flight_ends(struct pro_operation *operation);
-void pro__debug_message_begins(struct pro_operation *operation, const struct pro__chain *message);
+void pro__debug_message_begins(
+		struct pro_operation *operation, struct pro_message_block *block, bool is_vector);
 void pro__debug_message_ends(struct pro_operation *operation, struct pro_message_block *block);
 
 /* Looks at a bounded share of the records: whether their memory is still what it was. [loop thread]

@@ -142,7 +142,8 @@ void pro__operation_rearm(struct pro_operation *operation);
 
 /* For operations that queue messages: one was accepted, which block->queue_caller started; one is
  * about to be reported. [loop thread] */
-void pro__message_accepted(struct pro_operation *operation, const struct pro__chain *message);
+void pro__message_accepted(
+		struct pro_operation *operation, struct pro_message_block *block, bool is_vector);
 void pro__message_ended(struct pro_operation *operation, struct pro_message_block *block);
 void pro__operation_count_queued_bytes(struct pro_operation *operation, size_t bytes);
 /* Counts a refused start and returns its error. [any thread] */

@@ -402,13 +402,14 @@ int pro__operation_start(struct pro_operation *operation)
 	return 0;
 }
 
-void pro__message_accepted(struct pro_operation *operation, const struct pro__chain *message)
+void pro__message_accepted(
+		struct pro_operation *operation, struct pro_message_block *block, bool is_vector)
 {
 	struct pro_proactor *proactor = operation->owner->proactor;
 
 	pro__counter_add(&proactor->started, 1);
 	if (proactor->debug)
-		pro__debug_message_begins(operation, message);
+		pro__debug_message_begins(operation, block, is_vector);
 }
 
 void pro__message_ended(struct pro_operation *operation, struct pro_message_block *block)

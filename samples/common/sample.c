@@ -11,6 +11,8 @@ static const char *program_name = "sample";
 
 /* What a signal ends. Set while the proactor lives. */
 static struct pro_proactor *volatile stopped_by_signal;
+/* Of what else a signal asks for a dump. */
+static struct pro_proactor_group *volatile dumped_group;
 
 void sample_set_program(const char *program)
 {
@@ -102,6 +104,23 @@ static void end_loop(void)
 		pro_proactor_end_event_loop(proactor);
 }
 
+static void dump(void)
+{
+	struct pro_proactor *proactor = stopped_by_signal;
+	struct pro_proactor_group *group = dumped_group;
+	unsigned count = group ? pro_proactor_group_count(group) : 0;
+
+	if (proactor)
+		pro_proactor_dump(proactor, NULL, NULL);
+	for (unsigned i = 0; i < count; i++)
+		pro_proactor_dump(pro_proactor_group_proactor(group, i), NULL, NULL);
+}
+
+void sample_set_dumped_group(struct pro_proactor_group *group)
+{
+	dumped_group = group;
+}
+
 void sample_proactor_options_init(struct pro_proactor_options *options)
 {
 	pro_proactor_options_init(options);
@@ -130,7 +149,7 @@ struct pro_proactor *sample_proactor_create(
 		return NULL;
 	}
 	stopped_by_signal = proactor;
-	sample_system_mind_signals(end_loop);
+	sample_system_mind_signals(end_loop, dump);
 	if (log_port && !pro_proactor_report(proactor, &report))
 		sample_log("port %s: %s", report.port, report.reason);
 	return proactor;

@@ -55,12 +55,16 @@ char *sample_quote(const void *bytes, size_t length, char *quoted, size_t size);
 /* Fills the default options, and the log: sample_log. */
 void sample_proactor_options_init(struct pro_proactor_options *options);
 
-/* A proactor whose loop ends on SIGINT and SIGTERM; `options` NULL: those of
+/* A proactor whose loop ends on SIGINT and SIGTERM, and which logs what is in flight on SIGUSR1
+ * (Windows: Ctrl-Break); `options` NULL: those of
  * sample_proactor_options_init; `log_port` logs the port it chose. SIGPIPE is ignored, for the sake
  * of stdout and stderr; the library itself never raises it. NULL after a failure, which has been
  * logged. Once a program. */
 struct pro_proactor *sample_proactor_create(
 		const struct pro_proactor_options *options, bool log_port);
+
+/* A group whose proactors do so too, from now on; NULL: none. */
+void sample_set_dumped_group(struct pro_proactor_group *group);
 
 /* Stops minding signals, then closes every handler and frees the proactor. Returns the exit status:
  * SAMPLE_OK or SAMPLE_FAILED. */

@@ -9,6 +9,7 @@
 #include "sample_system.h"
 
 static void (*stop_program)(void);
+static void (*dump_program)(void);
 
 /* A program may be started with stdin, stdout or stderr closed: the next descriptor would then be
  * taken for it, and a peer might read the log. */
@@ -24,20 +25,24 @@ bool sample_system_start(void)
 
 static void handle_signal(int signal_number)
 {
-	(void)signal_number;
-	stop_program();
+	if (signal_number == SIGUSR1)
+		dump_program();
+	else
+		stop_program();
 }
 
-void sample_system_mind_signals(void (*stop)(void))
+void sample_system_mind_signals(void (*stop)(void), void (*dump)(void))
 {
 	struct sigaction action;
 
 	stop_program = stop;
+	dump_program = dump;
 	memset(&action, 0, sizeof(action));
 	sigemptyset(&action.sa_mask);
 	action.sa_handler = handle_signal;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGUSR1, &action, NULL);
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
 }

@@ -12,6 +12,7 @@
 #define CLOSE_WAIT_MS 5000
 
 static void (*stop_program)(void);
+static void (*dump_program)(void);
 
 /* Without this every line feed would become two bytes, which no peer and no pipe wants, and the log
  * would be kept back when it goes to a file. */
@@ -27,17 +28,22 @@ bool sample_system_start(void)
 
 static BOOL WINAPI handle_event(DWORD event)
 {
+	if (event == CTRL_BREAK_EVENT) {
+		dump_program();
+		return TRUE;
+	}
 	stop_program();
 	/* After Ctrl-C the program goes on and ends itself; the window's closing ends it as soon as
 	 * this returns. */
-	if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT)
+	if (event != CTRL_C_EVENT)
 		Sleep(CLOSE_WAIT_MS);
 	return TRUE;
 }
 
-void sample_system_mind_signals(void (*stop)(void))
+void sample_system_mind_signals(void (*stop)(void), void (*dump)(void))
 {
 	stop_program = stop;
+	dump_program = dump;
 	SetConsoleCtrlHandler(handle_event, TRUE);
 }
 

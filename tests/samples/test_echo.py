@@ -168,6 +168,22 @@ def signals_end_it_cleanly_with_clients_connected():
 
 
 @test
+def a_signal_makes_it_tell_what_is_in_flight():
+    with echo_server(env={"PROACTOR_DEBUG": "1"}) as server:
+        with server.connect() as connection:
+            equal(exchange(connection, b"abc", lambda: 100), b"abc")
+
+            def shows_reader():
+                # The echo may be back before its write is reported and the next read started.
+                server.process.send_signal(signal.SIGUSR1)
+                return "  read_stream 0x" in server.log()
+            wait_until(shows_reader, "a dump")
+            check(" ms old, started by echo_server+0x" in server.log(), server.log())
+            check("debug: " not in server.log(), server.log())
+            equal(exchange(connection, b"def", lambda: 100), b"def")
+
+
+@test
 def it_listens_on_unix_sockets_too():
     with echo_server(listen="unix:@echo-test-%d" % os.getpid()) as server:
         with server.connect() as connection:
