@@ -175,7 +175,8 @@ void scenario_write_queue_refuses_above_its_limit(struct world *world)
 	world_run_for(world, 20);
 	queued = pro_asynch_write_stream_queued(&left->writer);
 	ck_assert_uint_gt(queued, LIMIT);
-	ck_assert_uint_lt(queued, sizeof(bytes));
+	/* Some systems count nothing as gone before all that one call sends is. */
+	ck_assert_uint_le(queued, sizeof(bytes));
 	ASSERT_ERROR(recorder_write(left, &second), PRO_EFULL);
 	ck_assert_uint_eq(world_statistics(world).queued_bytes_peak, sizeof(bytes));
 	ck_assert_uint_ge(world_statistics(world).refused, 2);
