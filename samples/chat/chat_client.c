@@ -38,6 +38,7 @@ struct client {
 	bool has_ended_input;
 	bool has_heard;  /* a byte of the server's */
 	bool has_failed; /* a write did */
+	bool has_finished;
 	unsigned char last_byte;
 	int status; /* to exit with */
 	struct pro_message_block heard;
@@ -59,8 +60,12 @@ static struct client *client_from_input(struct pro_handler *handler)
 	return pro_container_of(handler, struct client, input);
 }
 
+/* Only what comes first counts: the other stream may end, or fail, behind it. */
 static void client_finish(struct client *client, int status)
 {
+	if (client->has_finished)
+		return;
+	client->has_finished = true;
 	client->status = status;
 	pro_proactor_end_event_loop(client->proactor);
 }
@@ -68,7 +73,7 @@ static void client_finish(struct client *client, int status)
 /* Ends the program because `what` failed, unless it did not. */
 static void client_require(struct client *client, const char *what, int error)
 {
-	if (!error)
+	if (!error || client->has_finished)
 		return;
 	sample_log("%s: %s", what, pro_error_text(error));
 	client_finish(client, SAMPLE_FAILED);
