@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes what the tests on Windows need beside mingw-w64 and wine64, in build-windows-tools/: Check
 # for Windows (from Debian's source package), and a small Wine prefix. What is there already is
-# kept. Any failure ends it with a word on stderr.
+# kept. Any failure ends it with a word on stderr; 77 is the status when sources can not be fetched.
 
 set -eu
 LC_ALL=C
@@ -22,7 +22,7 @@ run()
 	if ! timeout 300 "$@" >"$log" 2>&1 </dev/null; then
 		tail -n 20 "$log" >&2
 		echo "prepare.sh: failed: $*" >&2
-		exit 1
+		exit "${failure:-1}"
 	fi
 }
 
@@ -57,6 +57,7 @@ fetch_check()
 
 make_check()
 {
+	failure=77
 	# A shell of its own, since run needs a command.
 	run fetch sh -c "$(cat <<-END
 		work='$work'
@@ -64,6 +65,7 @@ make_check()
 		fetch_check
 	END
 	)"
+	failure=1
 	mkdir "$work/check"
 	run unpack tar -xf "$(ls "$work"/check_*.orig.tar.*)" -C "$work/check" --strip-components=1
 	run configure cmake -S "$work/check" -B "$work/check-build" \

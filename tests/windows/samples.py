@@ -28,8 +28,7 @@ def left_out():
         for line in file:
             name, _, reason = line.strip().partition(" ")
             if name and not name.startswith("#"):
-                reasons[name] = reasons["*"] if reason == "the same" else reason
-                reasons["*"] = reasons[name]
+                reasons[name] = reason
     return reasons
 
 
