@@ -1,21 +1,23 @@
 /* The file server: sends files to clients of two protocols on one port. See --help. */
 #include <proactor/error.h>
 
-#include "../common/sample.h"
 #include "session.h"
 
 /* After Ctrl-C, answers that are under way get so long. */
 #define DRAIN_MS 5000
 
+static struct file_service *service_from_handler(struct pro_handler *handler)
+{
+	return pro_container_of(handler, struct file_service, handler);
+}
+
 static struct pro_service_handler *acceptor_make_handler(struct pro_asynch_acceptor *acceptor)
 {
 	struct file_service *server = pro_container_of(acceptor, struct file_service, acceptor);
-	struct session *session = NULL;
+	struct session *session = session_create(server, pro_asynch_acceptor_proactor(acceptor));
 
-	if (server->session_count < server->sessions_max)
-		session = session_create(server);
 	if (!session) {
-		sample_log("connection refused: %u sessions", server->session_count);
+		sample_log("connection refused: %u sessions", atomic_load(&server->places_taken));
 		return NULL;
 	}
 	return &session->service;
@@ -25,36 +27,74 @@ static const struct pro_asynch_acceptor_vtbl acceptor_vtbl = {
 		.make_handler = acceptor_make_handler,
 };
 
-/* Stops listening and lets answers finish: for DRAIN_MS, or until the next Ctrl-C. What is left
- * then is closed with the proactor. */
-static int drain(struct file_service *server)
+static void service_end_if_drained(struct file_service *server)
 {
-	struct session *next;
-
-	server->is_draining = true;
-	pro_asynch_acceptor_close(&server->acceptor);
-	for (struct session *session = server->sessions; session; session = next) {
-		next = session->next;
-		session_drain(session);
-	}
-	if (server->session_count == 0)
-		return 0;
-	sample_log("stopping: %u sessions to finish", server->session_count);
-	pro_proactor_reset_event_loop(server->proactor);
-	return pro_proactor_run_event_loop_for(server->proactor, DRAIN_MS);
+	if (atomic_load(&server->is_draining) && server->session_count == 0)
+		pro_proactor_end_event_loop(server->loops.proactor);
 }
 
+/* A session begins or ends. */
+static void service_handle_post(struct pro_handler *handler, const struct pro_post_result *result)
+{
+	session_told(result);
+	service_end_if_drained(service_from_handler(handler));
+}
+
+/* Stops listening and lets answers finish. */
+static void service_handle_wakeup(struct pro_handler *handler)
+{
+	struct file_service *server = service_from_handler(handler);
+
+	atomic_store(&server->is_draining, true);
+	pro_asynch_acceptor_close(&server->acceptor);
+	if (server->session_count > 0)
+		sample_log("stopping: %u sessions to finish", server->session_count);
+	for (struct session *session = server->sessions; session; session = session->next)
+		pro_handler_wakeup(&session->service.handler);
+	service_end_if_drained(server);
+}
+
+/* The service is main's; there is nothing to free. */
+static void service_handle_close(struct pro_handler *handler)
+{
+	(void)handler;
+}
+
+static const struct pro_handler_vtbl service_vtbl = {
+		.handle_post = service_handle_post,
+		.handle_wakeup = service_handle_wakeup,
+		.handle_close = service_handle_close,
+};
+
+static int service_open(struct file_service *server, const struct pro_addr *address)
+{
+	struct pro_asynch_acceptor_options options;
+	int error = pro_handler_init(&server->handler, &service_vtbl, server->loops.proactor);
+
+	if (error)
+		return error;
+	pro_asynch_acceptor_options_init(&options);
+	options.group = server->loops.group;
+	return pro_asynch_acceptor_open_with(
+			&server->acceptor, &acceptor_vtbl, server->loops.proactor, address, &options);
+}
+
+/* Serves until Ctrl-C, then drains: for DRAIN_MS, or until the next Ctrl-C. What is left then is
+ * closed with the proactor. */
 static int serve(struct file_service *server, const struct pro_addr *address)
 {
-	int error =
-			pro_asynch_acceptor_open(&server->acceptor, &acceptor_vtbl, server->proactor, address);
+	int error = service_open(server, address);
 
 	if (error)
 		return error;
 	if (!sample_print_listening(pro_asynch_acceptor_addr(&server->acceptor)))
 		return PRO_EIO;
-	error = pro_proactor_run_event_loop(server->proactor);
-	return error ? error : drain(server);
+	error = sample_loops_run(&server->loops, PRO_NO_TIMEOUT);
+	if (error)
+		return error;
+	pro_proactor_reset_event_loop(server->loops.proactor);
+	error = pro_handler_wakeup(&server->handler);
+	return error ? error : sample_loops_run(&server->loops, DRAIN_MS);
 }
 
 /* Opens what the service stands on, serves, and closes it again. */
@@ -62,12 +102,9 @@ static int run(struct file_service *server, const char *listen, const char *root
 {
 	struct pro_addr address;
 
-	if (!sample_resolve(&address, listen))
+	if (!sample_resolve(&address, listen) || !sample_loops_open(&server->loops, true))
 		return SAMPLE_FAILED;
-	server->proactor = sample_proactor_create(NULL, true);
-	if (!server->proactor)
-		return SAMPLE_FAILED;
-	int error = pro_file_root_open(server->proactor, root, &server->root);
+	int error = pro_file_root_open(server->loops.proactor, root, &server->root);
 	if (error) {
 		sample_log("%s: %s", root, pro_error_text(error));
 	} else {
@@ -75,8 +112,13 @@ static int run(struct file_service *server, const char *listen, const char *root
 		if (error)
 			sample_log("%s: %s", listen, pro_error_text(error));
 	}
+	/* No session is left that could open a file. */
+	pro_proactor_group_stop(server->loops.group);
 	pro_file_root_close(server->root);
-	int status = sample_proactor_destroy(server->proactor);
+	int status = sample_loops_close(&server->loops);
+	/* Whose end the service was not told any more. */
+	while (status == SAMPLE_OK && server->sessions)
+		session_forget(server->sessions);
 	return error ? SAMPLE_FAILED : status;
 }
 
@@ -102,6 +144,9 @@ int main(int argc, char **argv)
 					.help = "for a client that takes nothing; default 60"},
 			{"--max-connections", .value = "N", .number = &server.sessions_max, .number_min = 1,
 					.number_max = 1000000, .help = "more are closed at once; default 4096"},
+			sample_threads_option(&server.loops),
+			sample_concurrency_option(&server.loops),
+			sample_group_option(&server.loops),
 	};
 	const struct sample_usage usage = {
 			.program = "file_server",
@@ -113,6 +158,7 @@ int main(int argc, char **argv)
 					"  printf 'README.md\\n' | nc -N 127.0.0.1 8182\n",
 			.options = options,
 			.option_count = sizeof(options) / sizeof(options[0]),
+			.loops = &server.loops,
 	};
 	int status = sample_parse(&usage, argc, argv);
 

@@ -128,7 +128,7 @@ static void send_answer(struct session *session, struct answer *answer)
 		session->page = NULL;
 	}
 	if (answer->file != PRO_INVALID_HANDLE && (error || !has_file)) {
-		pro_proactor_close_handle(session->server->proactor, answer->file);
+		pro_proactor_close_handle(session->proactor, answer->file);
 		answer->file = PRO_INVALID_HANDLE;
 	}
 	if (error) {

@@ -5,9 +5,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "../common/sample.h"
 #include "http_protocol.h"
 #include "line_protocol.h"
+
+static const char news_ended; /* the act of the last post */
 
 static struct session *session_from_handler(struct pro_handler *handler)
 {
@@ -23,14 +24,14 @@ static void session_close(struct session *session)
 static void session_set_state(struct session *session, enum session_state state, uint64_t limit_ms)
 {
 	session->state = state;
-	session->deadline_ms = pro_proactor_now_ms(session->server->proactor) + limit_ms;
+	session->deadline_ms = pro_proactor_now_ms(session->proactor) + limit_ms;
 }
 
 /* Waits for more input, until the deadline: it is that of the whole request, so that a client which
  * sends a byte now and then gains nothing. */
 static void session_read(struct session *session)
 {
-	uint64_t now_ms = pro_proactor_now_ms(session->server->proactor);
+	uint64_t now_ms = pro_proactor_now_ms(session->proactor);
 	uint64_t left_ms = session->deadline_ms > now_ms ? session->deadline_ms - now_ms : 0;
 
 	if (pro_message_block_crunch(&session->input) ||
@@ -86,8 +87,7 @@ static void session_linger(struct session *session)
 {
 	session_set_state(session, SESSION_LINGERING, SESSION_LINGER_MS);
 	session->input.rd = session->input.wr;
-	if (pro_socket_shutdown_write(
-				session->server->proactor, pro_service_handler_handle(&session->service)))
+	if (pro_socket_shutdown_write(session->proactor, pro_service_handler_handle(&session->service)))
 		session_close(session);
 	else
 		session_read(session);
@@ -105,7 +105,7 @@ void session_send(struct session *session, pro_handle file, uint64_t offset, uin
 	if (!error)
 		return;
 	if (file != PRO_INVALID_HANDLE)
-		pro_proactor_close_handle(session->server->proactor, file);
+		pro_proactor_close_handle(session->proactor, file);
 	session_close(session);
 }
 
@@ -127,16 +127,16 @@ static void session_handle_transmit_file(
 		struct pro_handler *handler, const struct pro_asynch_transmit_file_result *result)
 {
 	struct session *session = session_from_handler(handler);
-	struct pro_proactor *proactor = session->server->proactor;
 
 	session_log(session, result);
 	if (result->file != PRO_INVALID_HANDLE)
-		pro_proactor_close_handle(proactor, result->file);
+		pro_proactor_close_handle(session->proactor, result->file);
 	pro_message_block_release(session->page);
 	session->page = NULL;
 	if (result->error) {
 		/* Nobody shall take the part that went out for the whole: a reset tells. */
-		pro_socket_set_option(proactor, pro_handler_handle(handler), PRO_SOCKET_LINGER_RESET, 1);
+		pro_socket_set_option(
+				session->proactor, pro_handler_handle(handler), PRO_SOCKET_LINGER_RESET, 1);
 		session_close(session);
 		return;
 	}
@@ -169,29 +169,97 @@ static void session_handle_read_stream(
 	}
 }
 
+static int session_open_operations(struct session *session)
+{
+	struct pro_handler *handler = &session->service.handler;
+	int64_t stall_ms = (int64_t)session->server->stall_timeout_s * 1000;
+	int error = pro_asynch_read_stream_open(&session->reader, handler, PRO_INVALID_HANDLE, NULL);
+
+	if (!error)
+		error = pro_asynch_transmit_file_open(&session->sender, handler, PRO_INVALID_HANDLE, NULL);
+	if (!error)
+		error = pro_operation_set_stall_timeout(&session->sender.operation, stall_ms);
+	return error;
+}
+
 static void session_open(struct pro_service_handler *service)
 {
 	struct session *session = session_from_handler(&service->handler);
-	int64_t stall_ms = (int64_t)session->server->stall_timeout_s * 1000;
 
 	/* Where it can not be set the system's own size will do. */
-	pro_socket_set_option(session->server->proactor, pro_service_handler_handle(service),
+	pro_socket_set_option(session->proactor, pro_service_handler_handle(service),
 			PRO_SOCKET_SEND_BUFFER, SESSION_SEND_BUFFER_BYTES);
-	if (pro_asynch_read_stream_open(
-				&session->reader, &service->handler, PRO_INVALID_HANDLE, NULL) ||
-			pro_asynch_transmit_file_open(
-					&session->sender, &service->handler, PRO_INVALID_HANDLE, NULL) ||
-			pro_operation_set_stall_timeout(&session->sender.operation, stall_ms))
+	/* Refused at the end of the program only. */
+	session->is_known = !pro_handler_post(&session->server->handler, &session->begun, NULL);
+	if (!session->is_known || session_open_operations(session))
 		session_close(session);
 	else
 		session_begin_request(session);
 }
 
-void session_drain(struct session *session)
+/* The service drains. An answer that is under way is the last. */
+static void session_handle_wakeup(struct pro_handler *handler)
 {
+	struct session *session = session_from_handler(handler);
+
 	if (session->state == SESSION_READING)
 		session_close(session);
 }
+
+static void session_free(struct session *session)
+{
+	pro_message_block_release(session->page);
+	atomic_fetch_sub(&session->server->places_taken, 1);
+	free(session);
+}
+
+/* When the service is told nothing any more, main frees what it knew. */
+static void session_handle_close(struct pro_handler *handler)
+{
+	struct session *session = session_from_handler(handler);
+
+	if (session->is_known)
+		pro_handler_post(&session->server->handler, &session->ended, &news_ended);
+	else
+		session_free(session);
+}
+
+static const struct pro_service_handler_vtbl session_vtbl = {
+		.handler.handle_read_stream = session_handle_read_stream,
+		.handler.handle_transmit_file = session_handle_transmit_file,
+		.handler.handle_wakeup = session_handle_wakeup,
+		.handler.handle_close = session_handle_close,
+		.open = session_open,
+};
+
+struct session *session_create(struct file_service *server, struct pro_proactor *proactor)
+{
+	struct session *session = NULL;
+
+	if (atomic_fetch_add(&server->places_taken, 1) < server->sessions_max)
+		session = malloc(sizeof(*session));
+	if (!session || pro_service_handler_init(&session->service, &session_vtbl, proactor)) {
+		atomic_fetch_sub(&server->places_taken, 1);
+		free(session);
+		return NULL;
+	}
+	session->server = server;
+	session->proactor = proactor;
+	session->is_known = false;
+	session->protocol = SESSION_UNDECIDED;
+	session->state = SESSION_READING;
+	session->skip = 0;
+	session->lingered = 0;
+	session->is_line_too_long = false;
+	session->page = NULL;
+	pro_message_block_init(&session->begun, NULL, 0);
+	pro_message_block_init(&session->ended, NULL, 0);
+	pro_message_block_init(&session->head, session->head_bytes, sizeof(session->head_bytes));
+	pro_message_block_init(&session->input, session->input_bytes, sizeof(session->input_bytes));
+	return session;
+}
+
+/* ---- for the service ---- */
 
 static void session_link(struct session *session)
 {
@@ -205,46 +273,25 @@ static void session_link(struct session *session)
 	server->session_count++;
 }
 
-static void session_handle_close(struct pro_handler *handler)
+void session_forget(struct session *session)
 {
-	struct session *session = session_from_handler(handler);
-	struct file_service *server = session->server;
-
 	*session->link = session->next;
 	if (session->next)
 		session->next->link = session->link;
-	pro_message_block_release(session->page);
-	free(session);
-	if (--server->session_count == 0 && server->is_draining)
-		pro_proactor_end_event_loop(server->proactor);
+	session->server->session_count--;
+	session_free(session);
 }
 
-static const struct pro_service_handler_vtbl session_vtbl = {
-		.handler.handle_read_stream = session_handle_read_stream,
-		.handler.handle_transmit_file = session_handle_transmit_file,
-		.handler.handle_close = session_handle_close,
-		.open = session_open,
-};
-
-struct session *session_create(struct file_service *server)
+void session_told(const struct pro_post_result *result)
 {
-	struct session *session = malloc(sizeof(*session));
+	struct session *session;
 
-	if (!session)
-		return NULL;
-	if (pro_service_handler_init(&session->service, &session_vtbl, server->proactor)) {
-		free(session);
-		return NULL;
+	if (result->act == &news_ended) {
+		session_forget(pro_container_of(result->block, struct session, ended));
+		return;
 	}
-	session->server = server;
-	session->protocol = SESSION_UNDECIDED;
-	session->state = SESSION_READING;
-	session->skip = 0;
-	session->lingered = 0;
-	session->is_line_too_long = false;
-	session->page = NULL;
-	pro_message_block_init(&session->head, session->head_bytes, sizeof(session->head_bytes));
-	pro_message_block_init(&session->input, session->input_bytes, sizeof(session->input_bytes));
+	session = pro_container_of(result->block, struct session, begun);
 	session_link(session);
-	return session;
+	if (atomic_load(&session->server->is_draining))
+		pro_handler_wakeup(&session->service.handler);
 }

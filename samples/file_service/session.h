@@ -41,7 +41,14 @@ struct session {
 	struct pro_asynch_read_stream reader;
 	struct pro_asynch_transmit_file sender;
 	struct file_service *server;
-	struct session *next; /* in server->sessions */
+	struct pro_proactor *proactor; /* where it lives */
+
+	/* What it tells the service; from the first to the last of them the service frees it. */
+	struct pro_message_block begun;
+	struct pro_message_block ended;
+	bool is_known;
+
+	struct session *next; /* in server->sessions; the service's */
 	struct session **link;
 
 	enum session_state state;
@@ -68,11 +75,16 @@ struct session {
 	unsigned char input_bytes[HTTP_HEAD_MAX + 1];
 };
 
-/* A session of `server`, not yet connected; NULL when there is no memory. It frees itself. */
-struct session *session_create(struct file_service *server);
+/* A session of `server` that is to live on `proactor`, not yet connected; NULL when there is no
+ * memory or no place. [any thread] */
+struct session *session_create(struct file_service *server, struct pro_proactor *proactor);
 
-/* Closes the session, unless an answer is under way: then when that is done. */
-void session_drain(struct session *session);
+/* Takes what a session posted: that it begins, or has ended. [the service's handler] */
+void session_told(const struct pro_post_result *result);
+
+/* Takes the session, of which nothing is in use, out of the service, and frees it. [the service's
+ * handler] */
+void session_forget(struct session *session);
 
 /* Sends the answer: session->head, `bytes` bytes of `file` from `offset` (PRO_INVALID_HANDLE: no
  * file), session->page, in one operation. Takes the file over. status, log_line, consumed and

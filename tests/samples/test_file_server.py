@@ -980,10 +980,11 @@ def the_command_line_is_checked():
     done = run(server, "--help")
     equal(done.returncode, 0)
     for word in (b"--listen", b"--root", b"--request-timeout", b"--stall-timeout",
-                 b"--max-connections"):
+                 b"--max-connections", b"--threads", b"--concurrency", b"--group"):
         check(word in done.stdout, word)
     for arguments in (("--none",), ("extra",), ("--request-timeout", "0"),
-                      ("--max-connections", "x"), ("--listen",)):
+                      ("--max-connections", "x"), ("--listen",), ("--threads", "0"),
+                      ("--concurrency", "2"), ("--group", "2", "--threads", "2")):
         done = run(server, *arguments)
         equal((arguments, done.returncode, done.stdout), (arguments, 2, b""))
         check(done.stderr)
