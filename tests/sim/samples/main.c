@@ -1,0 +1,98 @@
+/* Runs a service in simulated worlds. PROACTOR_TEST_LONG=1 takes more seeds. */
+#include "service.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define SEEDS       500u
+#define SEEDS_LONG  10000u
+#define SEEDS_TWICE 20u
+#define DATE        1700000000
+
+enum bug planted_bug = BUG_NONE;
+
+/* Takes the place of sample_log: a service logs to the events of its world, when they are shown. */
+void __wrap_sample_log(const char *format, ...) PRO_PRINTF(1, 2);
+
+void __wrap_sample_log(const char *format, ...)
+{
+	char text[SAMPLE_LOG_BYTES];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	if (getenv("PROACTOR_SIM_TRACE"))
+		fprintf(stderr, "log: %s\n", text);
+}
+
+/* Takes the place of time: the date in an answer's head is what a service asks of the system. */
+time_t __wrap_time(time_t *now);
+
+time_t __wrap_time(time_t *now)
+{
+	if (now)
+		*now = DATE;
+	return DATE;
+}
+
+static bool is_long(void)
+{
+	const char *text = getenv("PROACTOR_TEST_LONG");
+
+	return text && text[0] == '1';
+}
+
+static struct pro_sim_verdict verdict;
+
+static void run(uint64_t seeds)
+{
+	struct pro_sim_test test;
+	int error;
+
+	service_test_init(&test);
+	test.seeds = seeds;
+	error = pro_sim_test(&test, &verdict);
+	ck_assert_msg(error == 0, "%s: %s\n%s", service_name, pro_error_name(error), verdict.text);
+}
+
+START_TEST(service_holds_over_many_seeds)
+{
+	run(is_long() ? SEEDS_LONG : SEEDS);
+	printf("%s: %" PRIu64 " seeds, %" PRIu64 " steps, %" PRIu64 " completions\n", service_name,
+			verdict.seeds, verdict.steps, verdict.completions);
+}
+END_TEST
+
+/* Nothing in the service decides by what is outside its world. */
+START_TEST(same_seeds_are_the_same_run)
+{
+	uint64_t hash;
+
+	run(SEEDS_TWICE);
+	hash = verdict.hash;
+	run(SEEDS_TWICE);
+	ck_assert_uint_eq(verdict.hash, hash);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create(service_name);
+	TCase *tcase = tcase_create("service");
+	SRunner *runner;
+	int failures;
+
+	tcase_set_timeout(tcase, is_long() ? 1200 : 300);
+	tcase_add_test(tcase, service_holds_over_many_seeds);
+	tcase_add_test(tcase, same_seeds_are_the_same_run);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failures = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+}
