@@ -564,10 +564,10 @@ void scenario_full_duplex_flows_both_ways(struct world *world)
 	RUN_UNTIL(world, sinks[0]->received == TOTAL && sinks[1]->received == TOTAL &&
 							 sides[0]->count[EVENT_WRITE_STREAM] &&
 							 sides[1]->count[EVENT_WRITE_STREAM]);
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 2; i++)
 		ASSERT_OK(sides[i]->last[EVENT_WRITE_STREAM].error);
-		sides[i]->on_event = NULL;
+	world_close_recorders(world);
+	for (unsigned i = 0; i < 2; i++)
 		free(sinks[i]);
-	}
 	pro_message_block_release(duplicate);
 }

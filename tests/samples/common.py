@@ -124,7 +124,8 @@ class Server:
     stops it with SIGINT and checks that it exits with 0."""
 
     def __init__(self, name, *arguments, listen="127.0.0.1:0", env=None):
-        self.log_file = tempfile.TemporaryFile()
+        # To append, as this process and the service share its place in the file.
+        self.log_file = tempfile.TemporaryFile("a+b")
         self.process = subprocess.Popen(
             [program(name), "--listen", listen, *FORM, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log_file,
