@@ -1,16 +1,15 @@
-/* The yardstick: an echo server as one writes it by hand for epoll, one thread, level-triggered,
- * one shared buffer; what the socket does not take at once is kept per connection. Prints
- * "listening on 127.0.0.1:PORT" and serves until it is killed. */
-#include <arpa/inet.h>
+/* The yardstick: an echo server as one writes it by hand for epoll, a loop on each thread,
+ * level-triggered, one buffer for all connections of a thread; what the socket does not take at once
+ * is kept per connection. */
 #include <errno.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 struct connection {
 	int fd;
@@ -19,8 +18,8 @@ struct connection {
 	unsigned char *kept;
 };
 
-static unsigned char shared[65536];
-static int poller;
+static _Thread_local unsigned char shared[65536];
+static _Thread_local int poller;
 
 static void drop(struct connection *connection)
 {
@@ -34,6 +33,16 @@ static void watch(struct connection *connection, uint32_t events, int action)
 	struct epoll_event event = {.events = events, .data.ptr = connection};
 
 	epoll_ctl(poller, action, connection->fd, &event);
+}
+
+static void keep(struct connection *connection, size_t from, size_t length)
+{
+	connection->rest = length;
+	connection->rest_at = 0;
+	if (!connection->kept && !(connection->kept = malloc(sizeof(shared))))
+		peer_die("malloc");
+	memcpy(connection->kept, shared + from, length);
+	watch(connection, EPOLLOUT, EPOLL_CTL_MOD);
 }
 
 static void on_readable(struct connection *connection)
@@ -50,17 +59,10 @@ static void on_readable(struct connection *connection)
 	sent = send(connection->fd, shared, (size_t)got, MSG_NOSIGNAL);
 	if (sent < 0 && errno == EAGAIN)
 		sent = 0;
-	if (sent < 0) {
+	if (sent < 0)
 		drop(connection);
-		return;
-	}
-	if (sent < got) {
-		connection->rest = (size_t)(got - sent);
-		connection->rest_at = 0;
-		connection->kept = realloc(connection->kept, sizeof(shared));
-		memcpy(connection->kept, shared + sent, connection->rest);
-		watch(connection, EPOLLOUT, EPOLL_CTL_MOD);
-	}
+	else if (sent < got)
+		keep(connection, (size_t)sent, (size_t)(got - sent));
 }
 
 static void on_writable(struct connection *connection)
@@ -80,51 +82,22 @@ static void on_writable(struct connection *connection)
 		watch(connection, EPOLLIN, EPOLL_CTL_MOD);
 }
 
-static void on_connection(int listener)
+static void on_arrival(int arrivals)
 {
-	int one = 1;
-	int fd;
+	struct connection *connection = calloc(1, sizeof(*connection));
 
-	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		struct connection *connection = calloc(1, sizeof(*connection));
-
-		if (!connection)
-			abort();
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		connection->fd = fd;
-		watch(connection, EPOLLIN, EPOLL_CTL_ADD);
-	}
+	if (!connection || read(arrivals, &connection->fd, sizeof(int)) != sizeof(int))
+		peer_die("arrival");
+	watch(connection, EPOLLIN, EPOLL_CTL_ADD);
 }
 
-static int listen_anywhere(void)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET};
-	socklen_t length = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 4096) ||
-			getsockname(fd, (struct sockaddr *)&address, &length)) {
-		perror("echo_epoll");
-		exit(1);
-	}
-	printf("listening on 127.0.0.1:%u\n", ntohs(address.sin_port));
-	fflush(stdout);
-	return fd;
-}
-
-int main(void)
+static void serve(int arrivals)
 {
 	struct epoll_event events[256];
-	struct epoll_event listening = {.events = EPOLLIN, .data.ptr = NULL};
-	struct rlimit limit;
-	int listener = listen_anywhere();
+	struct epoll_event arriving = {.events = EPOLLIN, .data.ptr = NULL};
 
-	getrlimit(RLIMIT_NOFILE, &limit);
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
 	poller = epoll_create1(EPOLL_CLOEXEC);
-	epoll_ctl(poller, EPOLL_CTL_ADD, listener, &listening);
+	epoll_ctl(poller, EPOLL_CTL_ADD, arrivals, &arriving);
 	for (;;) {
 		int ready = epoll_wait(poller, events, 256, -1);
 
@@ -132,11 +105,16 @@ int main(void)
 			struct connection *connection = events[i].data.ptr;
 
 			if (!connection)
-				on_connection(listener);
+				on_arrival(arrivals);
 			else if (events[i].events & EPOLLOUT)
 				on_writable(connection);
 			else
 				on_readable(connection);
 		}
 	}
+}
+
+int main(int argc, char **argv)
+{
+	return peer_main(argc, argv, serve);
 }

@@ -2,13 +2,19 @@
 """Echo servers beside each other in one interleaved run.
 
     sudo python3 tests/bench/run.py --build build [--rounds 15] [--seconds 1] [--connections 50]
-                                    [--bytes 64] [--depth 1] [--instructions]
+                                    [--bytes 64] [--depth 1] [--threads N] [--instructions]
+                                    [--only WORD,WORD]
 
-Prints for each server the median over the rounds of server CPU per message relative to the first server (the
-hand-written epoll loop), the rate and the 99th percentile. With --instructions it also counts user instructions
-per message by callgrind (the difference of two runs, so that the start does not count). It runs in a network
-namespace of its own, in which TCP uses reno: other defaults, bbr above all, pace the loopback by timers and
-turn the ranking round. Nothing here is a pass or fail."""
+Prints for each server the median over the rounds of server CPU per message relative to the first server (a
+hand-written loop), messages per server CPU-second relative to it, the rate, the 99th percentile and how often a
+thread of it was switched away for each message. Without --threads all serve by one thread and the hand-written
+epoll loop is the first; with it by so many, and the first is a hand-written ring on each thread. A server that is
+not built or does not start is left out. With --instructions it also counts user instructions per message by
+callgrind (the difference of two runs, so that the start does not count). It runs in a network namespace of its own,
+in which TCP uses reno: other defaults, bbr above all, pace the loopback by timers and turn the ranking round.
+Nothing here is a pass or fail.
+
+On Debian: apt-get install liburing-dev libuv1-dev libasio-dev g++ valgrind"""
 import argparse
 import os
 import re
@@ -19,15 +25,28 @@ import sys
 import tempfile
 
 
-def servers(build):
-    names = [("hand-written epoll", [f"{build}/tests/bench/echo_epoll"], {})]
-    for port in ("epoll", "io_uring"):
-        names.append((f"proactor {port}", [f"{build}/samples/echo_server", "--listen", "127.0.0.1:0"],
-                      {"PROACTOR_PORT": port}))
-    libuv = f"{build}/tests/bench/echo_libuv"
-    if os.path.exists(libuv):
-        names.append(("libuv", [libuv], {}))
-    return names
+def proactor(name, build, port, *arguments):
+    return (name, [f"{build}/samples/echo_server", "--listen", "127.0.0.1:0", *arguments], {"PROACTOR_PORT": port})
+
+
+def servers(options):
+    """Name, command and environment of each; the first is what the others are compared with."""
+    build = options.build
+    count = str(options.threads or 1)
+    epoll = ("hand-written epoll", [f"{build}/tests/bench/echo_epoll", count], {})
+    ring = ("hand-written rings", [f"{build}/tests/bench/echo_ring", count], {})
+    asio = ("Asio", [f"{build}/tests/bench/echo_asio", count], {})
+    if options.threads:
+        found = [ring, epoll, asio]
+        for port in ("io_uring", "epoll"):
+            found.append(proactor(f"group, {port}", build, port, "--group", count))
+            found.append(proactor(f"shared, {port}", build, port, "--threads", count, "--concurrency", count))
+    else:
+        found = [epoll, ring, asio, ("libuv", [f"{build}/tests/bench/echo_libuv"], {})]
+        found += [proactor(f"proactor, {port}", build, port) for port in ("io_uring", "epoll")]
+    words = options.only.split(",") if options.only else [""]
+    return [server for server in found
+            if os.path.exists(server[1][0]) and any(word in server[0] for word in words)]
 
 
 class Server:
@@ -40,11 +59,22 @@ class Server:
             raise RuntimeError(f"{command[0]} did not start")
         self.port = line.rsplit(":", 1)[1].strip()
 
+    def tasks(self):
+        return [f"/proc/{self.process.pid}/task/{task}" for task in os.listdir(f"/proc/{self.process.pid}/task")]
+
     def cpu_ns(self):
         total = 0
-        for task in os.listdir(f"/proc/{self.process.pid}/task"):
-            with open(f"/proc/{self.process.pid}/task/{task}/schedstat") as file:
+        for task in self.tasks():
+            with open(f"{task}/schedstat") as file:
                 total += int(file.read().split()[0])
+        return total
+
+    def switches(self):
+        """How often its threads went to sleep."""
+        total = 0
+        for task in self.tasks():
+            with open(f"{task}/status") as file:
+                total += int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", file.read(), re.M).group(1))
         return total
 
     def stop(self):
@@ -66,9 +96,9 @@ def load(build, port, options, seconds, messages=None):
 
 
 def measure(options):
-    results = {}
+    results = {name: [] for name, _, _ in servers(options)}
     for round_number in range(options.rounds):
-        rotated = servers(options.build)
+        rotated = servers(options)
         shift = round_number % len(rotated)
         for name, command, environment in rotated[shift:] + rotated[:shift]:
             try:
@@ -78,12 +108,13 @@ def measure(options):
                     print(f"left out: {name}: {error}", file=sys.stderr)
                 continue
             load(options.build, server.port, options, 0.1)
-            before = server.cpu_ns()
+            cpu_ns, switches = server.cpu_ns(), server.switches()
             result = load(options.build, server.port, options, options.seconds)
-            result["cpu_us"] = (server.cpu_ns() - before) / 1000 / result["messages"]
+            result["cpu_us"] = (server.cpu_ns() - cpu_ns) / 1000 / result["messages"]
+            result["switches"] = (server.switches() - switches) / result["messages"]
             server.stop()
-            results.setdefault(name, []).append(result)
-    return results
+            results[name].append(result)
+    return {name: rounds for name, rounds in results.items() if rounds}
 
 
 def instructions(options, command, environment):
@@ -105,19 +136,23 @@ def instructions(options, command, environment):
 
 
 def report(options, results):
-    base = [r["cpu_us"] for r in results["hand-written epoll"]]
+    base = [r["cpu_us"] for r in next(iter(results.values()))]
     print(f"{options.connections} connections, {options.bytes} bytes, depth {options.depth}, "
-          f"{options.rounds} rounds of {options.seconds} s")
-    head = f"{'server':22} {'CPU/message':>12} {'µs':>7} {'messages/s':>11} {'p99 µs':>7}"
+          f"{options.threads or 1} threads, {options.rounds} rounds of {options.seconds} s")
+    head = (f"{'server':20} {'CPU/message':>12} {'messages/CPU':>13} {'µs':>7} {'messages/s':>11} {'p99 µs':>7} "
+            f"{'sleeps':>7}")
     print(head + (f" {'instructions':>13}" if options.instructions else ""))
-    by_name = {name: (command, environment) for name, command, environment in servers(options.build)}
-    for name, rounds in results.items():
+    for name, command, environment in servers(options):
+        rounds = results.get(name)
+        if not rounds:
+            continue
         ratio = statistics.median(r["cpu_us"] / b for r, b in zip(rounds, base))
-        line = (f"{name:22} {ratio:12.2f} {statistics.median(r['cpu_us'] for r in rounds):7.2f} "
+        line = (f"{name:20} {ratio:12.2f} {1 / ratio:13.2f} {statistics.median(r['cpu_us'] for r in rounds):7.2f} "
                 f"{statistics.median(r['messages'] / r['seconds'] for r in rounds):11.0f} "
-                f"{statistics.median(r['p99_us'] for r in rounds):7.0f}")
+                f"{statistics.median(r['p99_us'] for r in rounds):7.0f} "
+                f"{statistics.median(r['switches'] for r in rounds):7.2f}")
         if options.instructions:
-            line += f" {instructions(options, *by_name[name]):13.0f}"
+            line += f" {instructions(options, command, environment):13.0f}"
         print(line, flush=True)
 
 
@@ -129,6 +164,8 @@ def main():
     parser.add_argument("--connections", type=int, default=50)
     parser.add_argument("--bytes", type=int, default=64)
     parser.add_argument("--depth", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--only", default="")
     parser.add_argument("--instructions", action="store_true")
     parser.add_argument("--in-namespace", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
