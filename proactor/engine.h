@@ -13,6 +13,7 @@
 #include <proactor/operation.h>
 #include <proactor/proactor.h>
 
+#include <assert.h>
 #include <stdatomic.h>
 
 #include "list.h"
@@ -94,6 +95,9 @@ enum pro_owner_state {
 	PRO__CLOSING, /* refuses starts; flights are being cancelled */
 	PRO__CLOSED   /* handle_close queued or run */
 };
+/* pro_owner.state is one word, so that closing and entering can not pass each other unseen: the
+ * state in these bits, above them the holds of other threads. */
+#define PRO__OWNER_STATE 3u
 
 /* What the dispatch of an event does: in the engine, in the callback, in the engine again. */
 struct pro_event_vtbl {
@@ -167,7 +171,11 @@ void pro__owner_end_callback(struct pro_owner *owner);
 void pro__owner_set_concurrent(struct pro_owner *owner);
 /* Makes the owner known to the proactor, so that a shutdown closes it. */
 void pro__owner_announce(struct pro_owner *owner);
-bool pro__owner_is_closing(const struct pro_owner *owner);
+static inline bool pro__owner_is_closing(const struct pro_owner *owner)
+{
+	return (atomic_load_explicit(&owner->state, memory_order_acquire) & PRO__OWNER_STATE) !=
+		   PRO__OPEN;
+}
 /* Before a request is sent from another thread: 0 and a hold that keeps the owner alive until the
  * request was processed, or PRO_ECLOSED, PRO_EFORKED and no hold. [any thread] */
 int pro__owner_enter(struct pro_owner *owner);
@@ -177,9 +185,20 @@ void pro__owner_hold_remote(struct pro_owner *owner);
 void pro__owner_leave(struct pro_owner *owner);
 /* Gives back holds that an inbox node carried. [loop thread] */
 void pro__owner_leave_now(struct pro_owner *owner, uint32_t holds);
+/* The last step, taken once nothing can reach the owner any more: no flight or event is pending and
+ * no request of another thread is on its way. [loop thread] */
+void pro__owner_check_closed(struct pro_owner *owner);
 /* One more, one fewer thing that must be delivered before the owner can close. [loop thread] */
-void pro__owner_hold(struct pro_owner *owner);
-void pro__owner_release(struct pro_owner *owner);
+static inline void pro__owner_hold(struct pro_owner *owner)
+{
+	owner->pending++;
+}
+static inline void pro__owner_release(struct pro_owner *owner)
+{
+	assert(owner->pending > 0);
+	if (--owner->pending == 0 && pro__owner_is_closing(owner))
+		pro__owner_check_closed(owner);
+}
 
 /* ---- the proactor (proactor.c) ---- */
 

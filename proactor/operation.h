@@ -138,24 +138,20 @@ struct pro_resolve_request {
 struct pro_operation {
 	const struct pro_operation_vtbl *vtbl;
 	struct pro_owner *owner;
-	const void *act;
-	const void *completion_key;
-	int64_t timeout_ms;
 
-	/* Private: the flight. */
-	pro_handle handle;
-	PRO_ATOMIC(uint32_t) state;         /* enum pro_operation_state */
-	PRO_ATOMIC(uint32_t) flight;        /* number of this flight, so that a cancel hits no other */
-	PRO_ATOMIC(uint32_t) cancel_flight; /* the flight that another thread wants cancelled */
-	uint8_t opcode;                     /* enum pro_opcode */
-	uint8_t flags;                      /* PRO__OPERATION_… of engine.h */
-	uint16_t handle_epoch; /* the port's generation of `handle`; 0: not looked up yet */
-	struct pro_inbox_node inbox;
+	/* Private: the flight. What each needs comes first, in as few cache lines as may be. */
 	struct pro_event event;
 	struct pro_list_node flight_link;
-	struct pro_timer deadline;
+	PRO_ATOMIC(uint32_t) state; /* enum pro_operation_state */
+	uint8_t opcode;             /* enum pro_opcode */
+	uint8_t flags;              /* PRO__OPERATION_… of engine.h */
+	uint16_t handle_epoch;      /* the port's generation of `handle`; 0: not looked up yet */
+	pro_handle handle;
+	PRO_ATOMIC(uint32_t) flight;        /* number of this flight, so that a cancel hits no other */
+	PRO_ATOMIC(uint32_t) cancel_flight; /* the flight that another thread wants cancelled */
+	int64_t timeout_ms;
 	uint64_t progress_ms; /* when bytes last moved, for stall deadlines */
-	const void *caller;   /* who started it, for dumps */
+	struct pro_timer deadline;
 
 	/* Private: what the port is asked for. */
 	union {
@@ -196,7 +192,13 @@ struct pro_operation {
 	int error;
 	int os_error;
 	size_t bytes;
-	size_t bytes_remote; /* of a completion on its way from another thread */
+	const void *act;
+	const void *completion_key;
+	const void *caller; /* who started it, for dumps */
+
+	/* Private: what another thread asked for. */
+	struct pro_inbox_node inbox;
+	size_t bytes_remote; /* of a completion on its way */
 
 	/* Private: what the port keeps per flight; it asserts that this suffices. */
 	union {

@@ -12,20 +12,16 @@ enum { OWNER_POST_QUEUED = 1, OWNER_WAKEUP_QUEUED = 2 };
 
 #define OWNER_POSTS_PER_EVENT 64
 
-/* pro_owner.state is one word, so that closing and entering can not pass each other unseen: the
- * state in the low bits, above it the holds of other threads. */
-#define OWNER_STATE_MASK 3u
-#define OWNER_HOLD       4u
+/* One hold of another thread in pro_owner.state. */
+#define OWNER_HOLD (PRO__OWNER_STATE + 1)
 
 static enum pro_owner_state owner_state(const struct pro_owner *owner)
 {
 	return (enum pro_owner_state)(
-			atomic_load_explicit(&owner->state, memory_order_acquire) & OWNER_STATE_MASK);
+			atomic_load_explicit(&owner->state, memory_order_acquire) & PRO__OWNER_STATE);
 }
 
-/* The last step, taken once nothing can reach the owner any more: no flight or event is pending and
- * no request of another thread is on its way. */
-static void owner_check_closed(struct pro_owner *owner)
+void pro__owner_check_closed(struct pro_owner *owner)
 {
 	uint32_t closing_without_holds = PRO__CLOSING;
 
@@ -210,11 +206,11 @@ void pro__owner_init(
 	owner_init_event(owner, &owner->wakeup_event, &owner_wakeup_vtbl);
 }
 
-void pro__owner_register(struct pro_owner *owner)
+void pro__owner_register_now(struct pro_owner *owner)
 {
 	struct pro_proactor *proactor = owner->proactor;
 
-	if (pro__list_contains(&owner->link) || owner_state(owner) == PRO__CLOSED)
+	if (owner_state(owner) == PRO__CLOSED)
 		return;
 	pro__list_append(&proactor->owners, &owner->link);
 	pro__counter_add(&proactor->handlers, 1);
@@ -263,7 +259,7 @@ int pro__owner_close(struct pro_owner *owner)
 	uint32_t word = atomic_load(&owner->state);
 
 	do {
-		if ((word & OWNER_STATE_MASK) != PRO__OPEN)
+		if ((word & PRO__OWNER_STATE) != PRO__OPEN)
 			return PRO_ECLOSED;
 	} while (!atomic_compare_exchange_weak(
 			&owner->state, &word, (word | PRO__CLOSING) + OWNER_HOLD));
@@ -286,7 +282,7 @@ int pro__owner_enter(struct pro_owner *owner)
 	word = atomic_load(&owner->state);
 	/* Whoever is refused may free the owner at once, so no hold is taken then. */
 	do {
-		if ((word & OWNER_STATE_MASK) != PRO__OPEN || atomic_load(&proactor->is_shutdown))
+		if ((word & PRO__OWNER_STATE) != PRO__OPEN || atomic_load(&proactor->is_shutdown))
 			return PRO_ECLOSED;
 	} while (!atomic_compare_exchange_weak(&owner->state, &word, word + OWNER_HOLD));
 	return 0;
@@ -311,7 +307,7 @@ void pro__owner_leave(struct pro_owner *owner)
 void pro__owner_leave_now(struct pro_owner *owner, uint32_t holds)
 {
 	atomic_fetch_sub(&owner->state, holds * OWNER_HOLD);
-	owner_check_closed(owner);
+	pro__owner_check_closed(owner);
 }
 
 int pro__owner_post(struct pro_owner *owner, struct pro_message_block *block, const void *act)
@@ -380,21 +376,4 @@ void pro__owner_end_callback(struct pro_owner *owner)
 void pro__owner_set_concurrent(struct pro_owner *owner)
 {
 	owner->may_overlap = true;
-}
-
-bool pro__owner_is_closing(const struct pro_owner *owner)
-{
-	return owner_state(owner) != PRO__OPEN;
-}
-
-void pro__owner_hold(struct pro_owner *owner)
-{
-	owner->pending++;
-}
-
-void pro__owner_release(struct pro_owner *owner)
-{
-	assert(owner->pending > 0);
-	if (--owner->pending == 0 && owner_state(owner) != PRO__OPEN)
-		owner_check_closed(owner);
 }

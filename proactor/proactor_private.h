@@ -72,7 +72,12 @@ void pro__proactor_free(struct pro_proactor *proactor);
 void pro__owner_end_callback_now(struct pro_owner *owner);
 
 /* Puts the owner into the proactor's list, so that a shutdown finds it. [loop thread] */
-void pro__owner_register(struct pro_owner *owner);
+void pro__owner_register_now(struct pro_owner *owner);
+static inline void pro__owner_register(struct pro_owner *owner)
+{
+	if (!pro__list_contains(&owner->link))
+		pro__owner_register_now(owner);
+}
 /* Begins the closing of an owner whose state is PRO__CLOSING already. [loop thread] */
 void pro__owner_begin_close(struct pro_owner *owner);
 

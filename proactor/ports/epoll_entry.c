@@ -64,18 +64,21 @@ struct epoll_entry *pro__epoll_find(
 		struct epoll_port *port, struct pro_operation *operation, struct epoll_result *result)
 {
 	struct epoll_flight *flight = epoll_flight_of(operation);
-	struct epoll_entry *entry =
-			(struct epoll_entry *)(void *)pro__fd_table_get(&port->table, operation->handle);
+	bool is_first = operation->handle_epoch == 0;
+	/* Entries never move, so one look-up serves every flight of the object. */
+	struct epoll_entry *entry = flight->entry;
 	int os_error = 0;
 
-	*flight = (struct epoll_flight){.is_first = operation->handle_epoch == 0, .fd = -1};
+	if (is_first)
+		entry = (struct epoll_entry *)(void *)pro__fd_table_get(&port->table, operation->handle);
+	*flight = (struct epoll_flight){.entry = entry, .is_first = is_first, .fd = -1};
 	if (!entry) {
 		epoll_fail(result, errno);
 		return NULL;
 	}
 	if (entry->close_requests)
 		os_error = EBADF;
-	else if (!flight->is_first)
+	else if (!is_first)
 		os_error = operation->handle_epoch == entry->fd.epoch ? 0 : EBADF;
 	/* What is not watched may have been closed and its number given away unseen. */
 	else if (!(entry->fd.flags & PRO__EPOLL_REGISTERED))
@@ -171,6 +174,8 @@ void pro__epoll_run_queue(
 
 		if (flight->is_working)
 			return;
+		if (queue == &entry->readers && (entry->fd.flags & PRO__EPOLL_DRAINED))
+			return;
 		if (pro__epoll_try(port, entry, operation, &result) == PRO__EPOLL_WAIT)
 			return;
 		pro__list_remove(&flight->link);
@@ -234,12 +239,12 @@ void pro__epoll_enqueue(struct epoll_port *port, struct epoll_entry *entry,
 	struct epoll_flight *flight = epoll_flight_of(operation);
 	bool is_alone = pro__list_is_empty(queue);
 
-	flight->entry = entry;
 	flight->queue = queue;
 	pro__list_append(queue, &flight->link);
 	if (is_alone)
 		pro__epoll_run_queue(port, entry, queue);
-	pro__epoll_watch(port, operation);
+	if (flight->is_first || !(entry->fd.flags & PRO__EPOLL_REGISTERED))
+		pro__epoll_watch(port, operation);
 }
 
 void pro__epoll_close_if_quiet(struct epoll_port *port, struct epoll_entry *entry, int fd)

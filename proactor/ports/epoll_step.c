@@ -113,8 +113,6 @@ static enum epoll_step read_lent(struct epoll_port *port, struct epoll_entry *en
 static enum epoll_step try_read_stream(struct epoll_port *port, struct epoll_entry *entry,
 		struct pro_operation *operation, struct epoll_result *result)
 {
-	if (entry->fd.flags & PRO__EPOLL_DRAINED)
-		return PRO__EPOLL_WAIT;
 	if (operation->flags & PRO__BORROWS)
 		return read_lent(port, entry, operation, result);
 	return read_into(port, entry, (int)operation->handle, operation->request.io.buffers,

@@ -330,7 +330,10 @@ bool pro__ring_has_room(struct pro__ring *ring, unsigned count)
 
 struct io_uring_sqe *pro__ring_sqe(struct pro__ring *ring)
 {
-	if (!pro__ring_has_room(ring, 1))
-		return NULL;
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+
+	if (sqe)
+		return sqe;
+	pro__ring_submit(ring);
 	return io_uring_get_sqe(&ring->uring);
 }

@@ -1,6 +1,6 @@
 /* The yardstick: an echo server as one writes it by hand for epoll, a loop on each thread,
- * level-triggered, one buffer for all connections of a thread; what the socket does not take at once
- * is kept per connection. */
+ * level-triggered, one buffer for all connections of a thread; what the socket does not take at
+ * once is kept per connection. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -3,13 +3,14 @@
 
     sudo python3 tests/bench/run.py --build build [--rounds 15] [--seconds 1] [--connections 50]
                                     [--bytes 64] [--depth 1] [--threads N] [--instructions]
-                                    [--only WORD,WORD]
+                                    [--only WORD,WORD] [--against FOLDER]
 
 Prints for each server the median over the rounds of server CPU per message relative to the first server (a
 hand-written loop), messages per server CPU-second relative to it, the rate, the 99th percentile and how often a
 thread of it was switched away for each message. Without --threads all serve by one thread and the hand-written
 epoll loop is the first; with it by so many, and the first is a hand-written ring on each thread. A server that is
-not built or does not start is left out. With --instructions it also counts user instructions per message by
+not built or does not start is left out; --only names parts of the names of those that are to run, --against the
+folder of another build whose echo_server runs too. With --instructions it also counts user instructions per message by
 callgrind (the difference of two runs, so that the start does not count). It runs in a network namespace of its own,
 in which TCP uses reno: other defaults, bbr above all, pace the loopback by timers and turn the ranking round.
 Nothing here is a pass or fail.
@@ -29,6 +30,18 @@ def proactor(name, build, port, *arguments):
     return (name, [f"{build}/samples/echo_server", "--listen", "127.0.0.1:0", *arguments], {"PROACTOR_PORT": port})
 
 
+def proactors(build, threads, suffix):
+    found = []
+    for port in ("io_uring", "epoll"):
+        if threads:
+            found.append(proactor(f"group, {port}{suffix}", build, port, "--group", threads))
+            found.append(proactor(f"shared, {port}{suffix}", build, port, "--threads", threads, "--concurrency",
+                                  threads))
+        else:
+            found.append(proactor(f"proactor, {port}{suffix}", build, port))
+    return found
+
+
 def servers(options):
     """Name, command and environment of each; the first is what the others are compared with."""
     build = options.build
@@ -38,12 +51,11 @@ def servers(options):
     asio = ("Asio", [f"{build}/tests/bench/echo_asio", count], {})
     if options.threads:
         found = [ring, epoll, asio]
-        for port in ("io_uring", "epoll"):
-            found.append(proactor(f"group, {port}", build, port, "--group", count))
-            found.append(proactor(f"shared, {port}", build, port, "--threads", count, "--concurrency", count))
     else:
         found = [epoll, ring, asio, ("libuv", [f"{build}/tests/bench/echo_libuv"], {})]
-        found += [proactor(f"proactor, {port}", build, port) for port in ("io_uring", "epoll")]
+    found += proactors(build, options.threads and count, "")
+    if options.against:
+        found += proactors(options.against, options.threads and count, ", other")
     words = options.only.split(",") if options.only else [""]
     return [server for server in found
             if os.path.exists(server[1][0]) and any(word in server[0] for word in words)]
@@ -139,7 +151,7 @@ def report(options, results):
     base = [r["cpu_us"] for r in next(iter(results.values()))]
     print(f"{options.connections} connections, {options.bytes} bytes, depth {options.depth}, "
           f"{options.threads or 1} threads, {options.rounds} rounds of {options.seconds} s")
-    head = (f"{'server':20} {'CPU/message':>12} {'messages/CPU':>13} {'µs':>7} {'messages/s':>11} {'p99 µs':>7} "
+    head = (f"{'server':26} {'CPU/message':>12} {'messages/CPU':>13} {'µs':>7} {'messages/s':>11} {'p99 µs':>7} "
             f"{'sleeps':>7}")
     print(head + (f" {'instructions':>13}" if options.instructions else ""))
     for name, command, environment in servers(options):
@@ -147,7 +159,7 @@ def report(options, results):
         if not rounds:
             continue
         ratio = statistics.median(r["cpu_us"] / b for r, b in zip(rounds, base))
-        line = (f"{name:20} {ratio:12.2f} {1 / ratio:13.2f} {statistics.median(r['cpu_us'] for r in rounds):7.2f} "
+        line = (f"{name:26} {ratio:12.2f} {1 / ratio:13.2f} {statistics.median(r['cpu_us'] for r in rounds):7.2f} "
                 f"{statistics.median(r['messages'] / r['seconds'] for r in rounds):11.0f} "
                 f"{statistics.median(r['p99_us'] for r in rounds):7.0f} "
                 f"{statistics.median(r['switches'] for r in rounds):7.2f}")
@@ -166,6 +178,7 @@ def main():
     parser.add_argument("--depth", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--only", default="")
+    parser.add_argument("--against", default="")
     parser.add_argument("--instructions", action="store_true")
     parser.add_argument("--in-namespace", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
