@@ -25,6 +25,11 @@
 #define BATCH_NS 50000u
 /* When a thread that runs callbacks is to be thought of as blocked. */
 #define ALARM_NS 1000000u
+/* Between pauses shorter than this, on average, the alarm stays set. A single pause counts up to so
+ * much that it alone ends a row of short ones. */
+#define PAUSE_NS     (ALARM_NS / 4)
+#define AVERAGED     8
+#define PAUSE_MAX_NS (PAUSE_NS * AVERAGED)
 /* While others run callbacks, their requests reach the leader at the latest when it looks again:
  * first and last interval. */
 #define LOOK_FIRST_NS 1000000u
@@ -39,12 +44,14 @@ struct pro__crew {
 	unsigned parked;  /* threads that wait for a wake */
 	unsigned wakes;   /* of them are on their way */
 	bool has_leader;
-	bool is_alarm_set;
 	bool is_leader_called;
 	unsigned dispatching;       /* threads in callbacks, those that block too */
 	uint64_t leader_until_ns;   /* the leader waits no longer than this */
 	uint64_t look_ns;           /* the leader's interval now */
 	uint64_t callback_ns;       /* what a callback took lately, as a moving average */
+	uint64_t pause_ns;          /* what lay between two batches lately, the same */
+	uint64_t ended_ns;          /* when the last batch did */
+	uint64_t alarm_ns;          /* when the alarm comes; 0: it is not set */
 	struct pro_list_node seats; /* of the threads that run the loop */
 };
 
@@ -178,12 +185,25 @@ static void crew_send_another(struct pro_proactor *proactor)
 		crew_call_leader(proactor, 0);
 }
 
-static void crew_set_alarm(struct pro__crew *crew, bool is_set)
+/* The alarm comes when callbacks that begin now have run for ALARM_NS, or up to as much later: so
+ * one that is set serves many batches. */
+static void crew_set_alarm(struct pro__crew *crew, uint64_t now_ns)
 {
-	if (crew->is_alarm_set == is_set)
+	if (crew->alarm_ns >= now_ns + ALARM_NS)
 		return;
-	crew->is_alarm_set = is_set;
-	pro__parking_set_alarm(&crew->parking, is_set ? ALARM_NS : 0);
+	crew->alarm_ns = now_ns + 2 * ALARM_NS;
+	pro__parking_set_alarm(&crew->parking, 2 * ALARM_NS);
+}
+
+/* Nobody runs a callback, so nobody has to be looked after. To take the alarm back and set it again
+ * around each pause costs more than a short batch does: when pauses are short it stays, and wakes a
+ * thread in vain if this one is long. */
+static void crew_rest_alarm(struct pro__crew *crew)
+{
+	if (crew->alarm_ns == 0 || crew->pause_ns < PAUSE_NS)
+		return;
+	crew->alarm_ns = 0;
+	pro__parking_set_alarm(&crew->parking, 0);
 }
 
 static void crew_park(struct pro_proactor *proactor, uint64_t deadline_ns)
@@ -198,7 +218,7 @@ static void crew_park(struct pro_proactor *proactor, uint64_t deadline_ns)
 	crew_lock(proactor);
 	crew->parked--;
 	if (taken == PRO__PARKING_ALARM) {
-		crew->is_alarm_set = false;
+		crew->alarm_ns = 0;
 		return;
 	}
 	crew->wakes -= (unsigned)taken;
@@ -218,6 +238,8 @@ static void crew_lead(struct pro_proactor *proactor, uint64_t deadline_ns)
 		crew->look_ns = crew->look_ns * 2 < LOOK_LAST_NS ? crew->look_ns * 2 : LOOK_LAST_NS;
 		if (look_at_ns < deadline_ns)
 			deadline_ns = look_at_ns;
+	} else {
+		crew_rest_alarm(crew);
 	}
 	crew->has_leader = true;
 	crew->is_leader_called = false;
@@ -253,14 +275,10 @@ static bool crew_poll(struct pro_proactor *proactor)
 	return is_quiet;
 }
 
-void pro__wait_begin(struct pro_proactor *proactor, bool blocks)
+void pro__wait_begin(struct pro_proactor *proactor)
 {
-	if (!proactor->crew)
-		return;
-	/* Nobody runs a callback while this thread blocks: so nobody has to be looked after. */
-	if (blocks && proactor->crew->running == 0)
-		crew_set_alarm(proactor->crew, false);
-	crew_unlock(proactor);
+	if (proactor->crew)
+		crew_unlock(proactor);
 }
 
 void pro__wait_end(struct pro_proactor *proactor)
@@ -454,9 +472,19 @@ static void seat_finish_batch(struct seat *seat)
 
 /* ---- dispatch ---- */
 
-static void crew_learn(struct pro__crew *crew, uint64_t spent_ns, unsigned count)
+static uint64_t average(uint64_t before, uint64_t now)
 {
-	crew->callback_ns = (crew->callback_ns * 7 + spent_ns / count) / 8;
+	return (before * (AVERAGED - 1) + now) / AVERAGED;
+}
+
+static void crew_learn(struct pro__crew *crew, const struct seat *seat, uint64_t now_ns)
+{
+	uint64_t pause_ns = seat->began_ns > crew->ended_ns ? seat->began_ns - crew->ended_ns : 0;
+
+	if (!seat->has_blocked && seat->count > 0)
+		crew->callback_ns = average(crew->callback_ns, (now_ns - seat->began_ns) / seat->count);
+	crew->pause_ns = average(crew->pause_ns, pause_ns < PAUSE_MAX_NS ? pause_ns : PAUSE_MAX_NS);
+	crew->ended_ns = now_ns;
 }
 
 static bool crew_has_work(const struct pro_proactor *proactor)
@@ -492,7 +520,7 @@ static int crew_dispatch(struct pro_proactor *proactor, struct seat *seat)
 	if (proactor->events_head && crew->running < crew->concurrency)
 		crew_send_another(proactor);
 	else if (crew->parked > 0)
-		crew_set_alarm(crew, true);
+		crew_set_alarm(crew, seat->began_ns);
 	crew->dispatching++;
 	seat->is_dispatching = true;
 	seat->has_blocked = false;
@@ -505,8 +533,7 @@ static int crew_dispatch(struct pro_proactor *proactor, struct seat *seat)
 	else
 		crew->running--;
 	count = seat->count;
-	if (!seat->has_blocked && count > 0)
-		crew_learn(crew, pro_proactor_now_ns(proactor) - seat->began_ns, count);
+	crew_learn(crew, seat, pro_proactor_now_ns(proactor));
 	seat_finish_batch(seat);
 	return (int)count;
 }

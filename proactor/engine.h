@@ -208,9 +208,9 @@ bool pro__on_loop(const struct pro_proactor *proactor);
  * [callback] */
 void pro__loop_enter(struct pro_proactor *proactor);
 void pro__loop_leave(struct pro_proactor *proactor);
-/* A port calls these around a system call that may block (`blocks`) or not, in wait only: meanwhile
- * other threads of the loop may call the port's other functions, and wait with a timeout of 0. */
-void pro__wait_begin(struct pro_proactor *proactor, bool blocks);
+/* A port calls these around the system call of wait: meanwhile other threads of the loop may call
+ * the port's other functions, and wait with a timeout of 0. */
+void pro__wait_begin(struct pro_proactor *proactor);
 void pro__wait_end(struct pro_proactor *proactor);
 /* Appends to the queue of events. [loop thread] */
 void pro__event_push(struct pro_proactor *proactor, struct pro_event *event);

@@ -168,7 +168,7 @@ static unsigned wait_for_events(
 {
 	int count;
 
-	pro__wait_begin(port->proactor, timeout_ns != 0);
+	pro__wait_begin(port->proactor);
 	count = port->has_pwait2 ? wait_by_nanoseconds(port, events, timeout_ns)
 							 : wait_by_milliseconds(port, events, timeout_ns);
 	pro__wait_end(port->proactor);

@@ -290,7 +290,7 @@ static int ring_enter(struct pro__ring *ring, unsigned submit, int64_t timeout_n
 	if (ring->features & PRO__RING_NO_IOWAIT)
 		flags |= ENTER_NO_IOWAIT;
 	ring->calls++;
-	pro__wait_begin(ring->proactor, timeout_ns != 0);
+	pro__wait_begin(ring->proactor);
 	result = io_uring_enter2((unsigned)ring->uring.ring_fd, submit, timeout_ns ? 1 : 0, flags,
 			(sigset_t *)(void *)&argument, sizeof(argument));
 	pro__wait_end(ring->proactor);

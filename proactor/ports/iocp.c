@@ -234,7 +234,7 @@ static void iocp_wait(struct pro_port *base, int64_t timeout_ns, uint64_t *syste
 	port->calls++;
 	if (timeout_ms != 0)
 		port->is_waiter_unaware = !port->inputs_closing;
-	pro__wait_begin(port->proactor, timeout_ms != 0);
+	pro__wait_begin(port->proactor);
 	has_packets = port->win32.GetQueuedCompletionStatusEx(
 			port->handle, packets, IOCP_BATCH, &count, timeout_ms, is_alertable);
 	pro__wait_end(port->proactor);
