@@ -752,6 +752,88 @@ START_TEST(handle_polls_readable_when_there_is_something_to_do)
 }
 END_TEST
 
+/* ---- descriptors ---- */
+
+/* A connection that one proactor accepts and another closes leaves no trace: its number means
+ * something else on the first one then. */
+struct taker {
+	struct pro_handler handler; /* first */
+	struct pro_asynch_accept accept;
+	struct pro_asynch_read_stream reader;
+	pro_handle taken;
+	size_t received;
+};
+
+static void taker_handle_accept(
+		struct pro_handler *handler, const struct pro_asynch_accept_result *result)
+{
+	ASSERT_OK(result->error);
+	pro_container_of(handler, struct taker, handler)->taken = result->accepted;
+}
+
+static void taker_handle_read(
+		struct pro_handler *handler, const struct pro_asynch_read_stream_result *result)
+{
+	ASSERT_OK(result->error);
+	pro_container_of(handler, struct taker, handler)->received = result->bytes_transferred;
+}
+
+static void taker_handle_close(struct pro_handler *handler)
+{
+	(void)handler;
+}
+
+static const struct pro_handler_vtbl taker_vtbl = {
+		.handle_accept = taker_handle_accept,
+		.handle_read_stream = taker_handle_read,
+		.handle_close = taker_handle_close,
+};
+
+START_TEST(a_number_that_another_proactor_closed_is_known_anew)
+{
+	struct pro_proactor *first;
+	struct pro_proactor *second;
+	struct pro_addr addr = world_addr(ANY_INET);
+	static struct taker taker;
+	struct pro_message_block block;
+	char bytes[8];
+	pro_handle listener;
+	int pipes[2];
+
+	ASSERT_OK(pro_proactor_create(&first, NULL, NULL, 0));
+	ASSERT_OK(pro_proactor_create(&second, NULL, NULL, 0));
+	ASSERT_OK(pro_socket_listen(first, &addr, 0, &listener));
+	ASSERT_OK(pro_socket_local_addr(first, listener, &addr));
+	ASSERT_OK(pro_handler_init(&taker.handler, &taker_vtbl, first));
+	pro_handler_set_handle(&taker.handler, listener);
+	ASSERT_OK(pro_asynch_accept_open(&taker.accept, &taker.handler, PRO_INVALID_HANDLE, NULL));
+	ASSERT_OK(pro_asynch_accept_accept(&taker.accept));
+	taker.taken = PRO_INVALID_HANDLE;
+	int peer = os_connect(&addr);
+	while (taker.taken == PRO_INVALID_HANDLE)
+		ck_assert_int_ge(pro_proactor_handle_events(first, PRO_NO_TIMEOUT), 0);
+	ASSERT_OK(pro_proactor_close_handle(second, taker.taken));
+	while (!os_wait_readable(peer, 0))
+		ck_assert_int_ge(pro_proactor_handle_events(second, 0), 0);
+	/* The lowest free number is given away first. */
+	os_pipe(pipes);
+	ck_assert_int_eq(pipes[0], taker.taken);
+	ASSERT_OK(pro_asynch_read_stream_open(&taker.reader, &taker.handler, pipes[0], NULL));
+	pro_message_block_init(&block, bytes, sizeof(bytes));
+	ASSERT_OK(pro_asynch_read_stream_read(&taker.reader, &block, 0));
+	ck_assert_int_eq(write(pipes[1], "pipe", 4), 4);
+	while (taker.received == 0)
+		ck_assert_int_ge(pro_proactor_handle_events(first, PRO_NO_TIMEOUT), 0);
+	ck_assert_uint_eq(taker.received, 4);
+	pro_handler_close(&taker.handler);
+	ASSERT_OK(pro_proactor_destroy(first));
+	ASSERT_OK(pro_proactor_destroy(second));
+	os_close(pipes[0]);
+	os_close(pipes[1]);
+	os_close(peer);
+}
+END_TEST
+
 /* ---- the suite ---- */
 
 static Suite *make_suite(void)
@@ -783,6 +865,7 @@ static Suite *make_suite(void)
 	tcase_set_timeout(tiny, 120);
 	tcase_set_timeout(thread, 60);
 	tcase_set_timeout(states, 60);
+	tcase_add_test(states, a_number_that_another_proactor_closed_is_known_anew);
 	suite_add_tcase(suite, refused);
 	suite_add_tcase(suite, tiny);
 	suite_add_tcase(suite, thread);

@@ -93,16 +93,14 @@ const struct pro__flight_class pro__flight_write_dgram = {
 
 /* ---- accept ---- */
 
-/* What the new number meant before is over. */
-static struct pro__ring_fd *note_new_stream(struct pro__ring_port *port, int fd)
+/* What the new number meant before is over. What it means now is found out by its first use: that
+ * may be on another proactor, which closes it unseen. `entry` may be NULL. */
+static void note_new_number(struct pro__fd *entry)
 {
-	struct pro__ring_fd *entry = (struct pro__ring_fd *)pro__fd_table_get(&port->table, fd);
-
 	if (!entry)
-		return NULL;
-	pro__fd_next_epoch(&entry->fd);
-	entry->fd.kind = PRO__FD_STREAM;
-	return entry;
+		return;
+	pro__fd_next_epoch(entry);
+	entry->kind = PRO__FD_UNKNOWN;
 }
 
 static void accept_begin(struct pro__ring_port *port, struct pro_operation *operation)
@@ -137,7 +135,7 @@ static void accept_transferred(
 			local->length = 0;
 	}
 	operation->request.accept.accepted = result;
-	note_new_stream(port, result);
+	note_new_number(pro__fd_table_find(&port->table, result));
 	pro__flight_end(port, operation, 0, 0);
 }
 
@@ -204,11 +202,12 @@ static void connect_begin(struct pro__ring_port *port, struct pro_operation *ope
 		pro__flight_fail(port, operation, os_error);
 		return;
 	}
-	entry = note_new_stream(port, flight->fd);
+	entry = (struct pro__ring_fd *)pro__fd_table_get(&port->table, flight->fd);
 	if (!entry) {
 		connect_end(port, operation, ENOMEM);
 		return;
 	}
+	note_new_number(&entry->fd);
 	if (!os_error) {
 		connect_end(port, operation, 0);
 		return;
