@@ -11,9 +11,12 @@
 
 using asio::ip::tcp;
 
-class session : public std::enable_shared_from_this<session> {
-public:
-	explicit session(tcp::socket socket) : socket_(std::move(socket)) {}
+class session : public std::enable_shared_from_this<session>
+{
+  public:
+	explicit session(tcp::socket socket) : socket_(std::move(socket))
+	{
+	}
 
 	// One operation is under way at any time, so no strand is needed.
 	void read()
@@ -25,7 +28,7 @@ public:
 				});
 	}
 
-private:
+  private:
 	void write(std::size_t length)
 	{
 		asio::async_write(socket_, asio::buffer(bytes_, length),
