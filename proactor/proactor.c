@@ -7,7 +7,7 @@
 
 /* How many rounds of callbacks run before the port is asked again: callbacks whose starts complete
  * at once need no system call in between, and nobody waits longer than this for a flood of them. */
-#define PROACTOR_DISPATCH_ROUNDS 3
+#define PROACTOR_DISPATCH_ROUNDS 8
 
 /* The loop that this thread runs. */
 static _Thread_local const struct pro_proactor *current_loop;
