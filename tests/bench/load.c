@@ -1,11 +1,12 @@
 /* A client for echo servers: keeps `depth` messages of `bytes` bytes under way on each of
- *`connections` connections, checks what comes back, and prints one line: messages M seconds S
- *p50_us A p99_us B
+ * `connections` connections and checks what comes back. When each connection has had an answer it
+ * prints "connections N", and the time begins; in the end it prints one line: messages M seconds S
+ * p50_us A p99_us B
  *
  *	load PORT CONNECTIONS BYTES DEPTH SECONDS [MESSAGES]
  *
  * It stops after SECONDS, or, when MESSAGES is given, after that many on all connections together.
- *One thread, epoll. */
+ * One thread, epoll. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -86,6 +87,19 @@ static void connect_all(struct connection *connections, unsigned count, uint16_t
 	}
 }
 
+/* Accepting may take longer than anything else. */
+static void await_first_answers(const struct connection *connections, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (send(connections[i].fd, pattern, 1, MSG_NOSIGNAL) != 1)
+			die("send");
+	for (unsigned i = 0; i < count; i++)
+		if (recv(connections[i].fd, scratch, 1, MSG_WAITALL) != 1)
+			die("recv");
+	printf("connections %u\n", count);
+	fflush(stdout);
+}
+
 static void count_message(struct connection *connection)
 {
 	messages++;
@@ -163,6 +177,7 @@ int main(int argc, char **argv)
 		pattern[i] = (unsigned char)(i * 31 + 7);
 	int poller = epoll_create1(EPOLL_CLOEXEC);
 	connect_all(connections, count, (uint16_t)atoi(argv[1]), poller);
+	await_first_answers(connections, count);
 	began = now_ns();
 	until = began + (uint64_t)(atof(argv[5]) * 1e9);
 	for (unsigned i = 0; i < count; i++)
