@@ -173,6 +173,21 @@ check_windows()
 	fi
 }
 
+# check_fuzz SECONDS: each target of libFuzzer for so long.
+check_fuzz()
+{
+	if ! has clang || ! echo 'int main(void) { return 0; }' |
+		clang -x c -fsanitize=fuzzer-no-link,address - -o "$work/fuzz" >/dev/null 2>&1; then
+		skip "fuzz: clang with libFuzzer is not installed"
+		return
+	fi
+	build fuzz || return
+	say "fuzz: $1 s for each target"
+	python3 tests/fuzz/run.py build-fuzz --seconds "$1" >"$work/fuzz.log" 2>&1
+	grep -v '^ok ' "$work/fuzz.log"
+	add_counts "$work/fuzz.log" || fail "fuzz: it did not end"
+}
+
 # ---- the run ----
 
 install_packages
@@ -199,5 +214,10 @@ if [ "$mode" != quick ]; then
 	fi
 	check_preset tsan clang -L quick
 	check_windows
+	if [ "$mode" = long ]; then
+		check_fuzz 120
+	else
+		check_fuzz 10
+	fi
 fi
 finish
