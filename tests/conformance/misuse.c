@@ -522,6 +522,59 @@ void scenario_report_names_the_port_and_its_limits(struct world *world)
 	ASSERT_ERROR(pro_proactor_report(world->proactor, &report), PRO_EINVAL);
 }
 
+static bool is_known(const int *known, unsigned count, int descriptor)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (known[i] == descriptor)
+			return true;
+	return false;
+}
+
+void scenario_every_descriptor_closes_on_exec(struct world *world)
+{
+	static int known[OS_DESCRIPTORS_MAX], now[OS_DESCRIPTORS_MAX];
+	unsigned known_count = os_descriptors(known, OS_DESCRIPTORS_MAX);
+	struct recorder *left, *right, *listener, *dgram, *client, *server;
+	struct pro_file_root *root;
+	struct pro_message_block out;
+	unsigned count, checked = 0;
+	pro_handle file, other;
+
+	world_open(world);
+	left = recorder_create(world, "left");
+	right = recorder_create(world, "right");
+	listener = recorder_create(world, "listener");
+	dgram = recorder_create(world, "dgram");
+	client = recorder_create(world, "client");
+	server = recorder_create(world, "server");
+	recorder_pair(left, right);
+	recorder_listen(listener, ANY_INET);
+	recorder_own_dgram(dgram, ANY_INET);
+	recorder_tcp_pair(client, server, ANY_INET);
+	file = world_file(world, "file", PRO_FILE_READ | PRO_FILE_WRITE | PRO_FILE_CREATE);
+	recorder_open_file(left, file);
+	pro_message_block_init_filled(&out, "x", 1);
+	ASSERT_OK(STARTED(left, WRITE_FILE, pro_asynch_write_file_write(&left->file_writer, &out, 0)));
+	RUN_UNTIL(world, left->count[EVENT_WRITE_FILE]);
+	ASSERT_OK(pro_file_root_open(world->proactor, world_path(world, "."), &root));
+	ASSERT_OK(pro_file_root_open_file(root, "file", PRO_FILE_READ, &other, NULL));
+	pro_proactor_get_handle(world->proactor);
+
+	count = os_descriptors(now, OS_DESCRIPTORS_MAX);
+	for (unsigned i = 0; i < count; i++) {
+		if (is_known(known, known_count, now[i]))
+			continue;
+		if (!os_is_close_on_exec(now[i]))
+			os_print_descriptors();
+		ck_assert_msg(os_is_close_on_exec(now[i]), "descriptor %d", now[i]);
+		checked++;
+	}
+	ck_assert_uint_ge(checked, 9);
+	ASSERT_OK(pro_proactor_close_handle(world->proactor, file));
+	ASSERT_OK(pro_proactor_close_handle(world->proactor, other));
+	pro_file_root_close(root);
+}
+
 /* 300 connections come and go; what is left is what was there. world_fini counts again. */
 void scenario_counts_return_to_where_they_were(struct world *world)
 {

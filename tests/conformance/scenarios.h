@@ -225,7 +225,7 @@
 	X(34, handles_of_the_wrong_kind_are_errors, NEEDS_NOTHING)                                     \
 	X(34, handles_may_be_closed_twice, NEEDS_NOTHING)                                              \
 	X(34, lengths_beyond_4_gib_are_taken_as_they_are, NEEDS_NOTHING)                               \
-	X(35, every_descriptor_closes_on_exec, NEEDS_LINUX)                                            \
+	X(35, every_descriptor_closes_on_exec, NEEDS_SYSTEM)                                           \
 	X(35, counts_return_to_where_they_were, NEEDS_NOTHING)                                         \
 	X(36, singleton_is_made_once_and_closed, NEEDS_SYSTEM)                                         \
 	X(36, two_proactors_are_independent, NEEDS_THREADS)                                            \
@@ -242,7 +242,7 @@
 	X(0, datagrams_keep_their_boundaries, NEEDS_NOTHING)                                           \
 	X(0, errors_of_earlier_sends_do_not_end_a_receive, NEEDS_NOTHING)                              \
 	X(0, datagrams_that_cannot_be_sent_are_errors, NEEDS_NOTHING)                                  \
-	X(0, pipes_are_streams, NEEDS_LINUX)                                                           \
+	X(0, pipes_are_streams, NEEDS_SYSTEM)                                                          \
 	X(0, get_handle_polls_readable_when_there_is_work, NEEDS_LINUX)                                \
 	X(0, get_handle_polls_readable_for_other_threads, NEEDS_LINUX | NEEDS_THREADS)                 \
 	X(0, s1_echo_at_load_in_full_duplex, NEEDS_NOTHING)                                            \

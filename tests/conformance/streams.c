@@ -571,3 +571,34 @@ void scenario_full_duplex_flows_both_ways(struct world *world)
 		free(sinks[i]);
 	pro_message_block_release(duplicate);
 }
+
+/* Pipes are streams too. */
+void scenario_pipes_are_streams(struct world *world)
+{
+	struct recorder *reader, *writer;
+	struct pro_message_block in, out;
+	static unsigned char bytes[300000], back[300000];
+	int pipe[2];
+
+	world_open(world);
+	reader = recorder_create(world, "reader");
+	writer = recorder_create(world, "writer");
+	os_pipe(pipe);
+	recorder_own_stream(reader, pipe[0]);
+	recorder_own_stream(writer, pipe[1]);
+	memset(bytes, 'x', sizeof(bytes));
+	pro_message_block_init_filled(&out, bytes, sizeof(bytes));
+	pro_message_block_init(&in, back, sizeof(back));
+	ASSERT_OK(STARTED(reader, READ_STREAM,
+			pro_asynch_read_stream_read_exactly(&reader->reader, &in, sizeof(back))));
+	ASSERT_OK(recorder_write(writer, &out));
+	RUN_UNTIL(world, reader->count[EVENT_READ_STREAM] && writer->count[EVENT_WRITE_STREAM]);
+	ASSERT_OK(reader->last[EVENT_READ_STREAM].error);
+	ck_assert_mem_eq(bytes, back, sizeof(bytes));
+	pro_message_block_reset(&in);
+	ASSERT_OK(recorder_read(reader, &in, 0));
+	world_run_ready(world);
+	recorder_close(writer);
+	RUN_UNTIL(world, reader->count[EVENT_READ_STREAM] == 2);
+	ASSERT_ERROR(reader->last[EVENT_READ_STREAM].error, PRO_EOF);
+}

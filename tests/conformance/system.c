@@ -1,5 +1,5 @@
-/* Linux alone; statements 19, 28 to 30 and 35: signals, forks, credentials, forbidden rings,
- * descriptors. */
+/* Linux alone; statements 19 and 28 to 30, and get_handle: signals, forks, credentials, forbidden
+ * rings. */
 #include "conformance.h"
 
 #include <check.h>
@@ -9,10 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <proactor/asynch_acceptor.h>
-
 #include "../support/crew.h"
-#include "../support/echo.h"
 #include "../support/os.h"
 #include "../support/recorder.h"
 
@@ -90,37 +87,6 @@ void scenario_writing_to_the_dead_raises_no_sigpipe(struct world *world)
 	ASSERT_OK(pro_proactor_close_handle(world->proactor, file));
 	world_close_recorders(world);
 	ck_assert_int_eq(sigaction(SIGPIPE, &before, NULL), 0);
-}
-
-/* Pipes are streams too. */
-void scenario_pipes_are_streams(struct world *world)
-{
-	struct recorder *reader, *writer;
-	struct pro_message_block in, out;
-	static unsigned char bytes[300000], back[300000];
-	int pipe[2];
-
-	world_open(world);
-	reader = recorder_create(world, "reader");
-	writer = recorder_create(world, "writer");
-	os_pipe(pipe);
-	recorder_own_stream(reader, pipe[0]);
-	recorder_own_stream(writer, pipe[1]);
-	memset(bytes, 'x', sizeof(bytes));
-	pro_message_block_init_filled(&out, bytes, sizeof(bytes));
-	pro_message_block_init(&in, back, sizeof(back));
-	ASSERT_OK(STARTED(reader, READ_STREAM,
-			pro_asynch_read_stream_read_exactly(&reader->reader, &in, sizeof(back))));
-	ASSERT_OK(recorder_write(writer, &out));
-	RUN_UNTIL(world, reader->count[EVENT_READ_STREAM] && writer->count[EVENT_WRITE_STREAM]);
-	ASSERT_OK(reader->last[EVENT_READ_STREAM].error);
-	ck_assert_mem_eq(bytes, back, sizeof(bytes));
-	pro_message_block_reset(&in);
-	ASSERT_OK(recorder_read(reader, &in, 0));
-	world_run_ready(world);
-	recorder_close(writer);
-	RUN_UNTIL(world, reader->count[EVENT_READ_STREAM] == 2);
-	ASSERT_ERROR(reader->last[EVENT_READ_STREAM].error, PRO_EOF);
 }
 
 /* ---- 28 ---- */
@@ -355,60 +321,7 @@ void scenario_forbidden_ring_leads_to_epoll_or_fails_with_the_reason(struct worl
 	}
 }
 
-/* ---- 35 ---- */
-
-static bool is_known(const int *known, unsigned count, int descriptor)
-{
-	for (unsigned i = 0; i < count; i++)
-		if (known[i] == descriptor)
-			return true;
-	return false;
-}
-
-void scenario_every_descriptor_closes_on_exec(struct world *world)
-{
-	static int known[OS_DESCRIPTORS_MAX], now[OS_DESCRIPTORS_MAX];
-	unsigned known_count = os_descriptors(known, OS_DESCRIPTORS_MAX);
-	struct recorder *left, *right, *listener, *dgram, *client, *server;
-	struct pro_file_root *root;
-	struct pro_message_block out;
-	unsigned count, checked = 0;
-	pro_handle file, other;
-
-	world_open(world);
-	left = recorder_create(world, "left");
-	right = recorder_create(world, "right");
-	listener = recorder_create(world, "listener");
-	dgram = recorder_create(world, "dgram");
-	client = recorder_create(world, "client");
-	server = recorder_create(world, "server");
-	recorder_pair(left, right);
-	recorder_listen(listener, ANY_INET);
-	recorder_own_dgram(dgram, ANY_INET);
-	recorder_tcp_pair(client, server, ANY_INET);
-	file = world_file(world, "file", PRO_FILE_READ | PRO_FILE_WRITE | PRO_FILE_CREATE);
-	recorder_open_file(left, file);
-	pro_message_block_init_filled(&out, "x", 1);
-	ASSERT_OK(STARTED(left, WRITE_FILE, pro_asynch_write_file_write(&left->file_writer, &out, 0)));
-	RUN_UNTIL(world, left->count[EVENT_WRITE_FILE]);
-	ASSERT_OK(pro_file_root_open(world->proactor, world_path(world, "."), &root));
-	ASSERT_OK(pro_file_root_open_file(root, "file", PRO_FILE_READ, &other, NULL));
-	pro_proactor_get_handle(world->proactor);
-
-	count = os_descriptors(now, OS_DESCRIPTORS_MAX);
-	for (unsigned i = 0; i < count; i++) {
-		if (is_known(known, known_count, now[i]))
-			continue;
-		if (!os_is_close_on_exec(now[i]))
-			os_print_descriptors();
-		ck_assert_msg(os_is_close_on_exec(now[i]), "descriptor %d", now[i]);
-		checked++;
-	}
-	ck_assert_uint_ge(checked, 9);
-	ASSERT_OK(pro_proactor_close_handle(world->proactor, file));
-	ASSERT_OK(pro_proactor_close_handle(world->proactor, other));
-	pro_file_root_close(root);
-}
+/* ---- 0 ---- */
 
 /* The loop in a foreign loop: poll(2) on get_handle says when handle_events has work. */
 void scenario_get_handle_polls_readable_when_there_is_work(struct world *world)

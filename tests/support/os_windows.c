@@ -123,12 +123,23 @@ void os_print_descriptors(void)
 	visit_handles(print_handle);
 }
 
+static int *listed;
+static unsigned listed_max;
+static unsigned listed_count;
+
+static void list_handle(HANDLE handle)
+{
+	ck_assert_uint_lt(listed_count, listed_max);
+	listed[listed_count++] = (int)(intptr_t)handle;
+}
+
 unsigned os_descriptors(int *descriptors, unsigned max)
 {
-	(void)descriptors;
-	(void)max;
-	UNAVAILABLE();
-	return 0;
+	warm_up();
+	listed = descriptors;
+	listed_max = max;
+	listed_count = 0;
+	return visit_handles(list_handle);
 }
 
 bool os_is_close_on_exec(int descriptor)

@@ -16,6 +16,7 @@ timeout_s=900
 root=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
 cd "$root" || exit 1
 . tests/common.sh
+traces=build-windows-mingw/tests/windows/traces
 samples="test_echo test_chat test_chat_client test_file_server"
 PROACTOR_WINEPREFIX=$work/prefix
 export PROACTOR_WINEPREFIX
@@ -106,6 +107,20 @@ consumer()
 		ctest --test-dir "$work/consumer" --output-on-failure --no-tests=error
 }
 
+# The contract's traces must be those of Linux.
+compare_traces()
+{
+	reference=build-debug/tests/conformance.epoll.trace
+	if [ ! -f "$reference" ]; then
+		skip "traces: Linux's are not there"
+		return
+	fi
+	for scenario in $(build-debug/tests/conformance --list); do
+		cat "$traces/$scenario" 2>/dev/null || printf '%s\n  left out\n' "$scenario"
+	done >"$work/conformance.iocp.trace"
+	script "traces" python3 tests/traces.py compare "$reference" "$work/conformance.iocp.trace"
+}
+
 # Linux's own programs, which talk to those of Windows.
 linux_samples()
 {
@@ -149,7 +164,9 @@ case $? in
 esac
 one "Wine starts" start_wine || wine_finish
 if build windows-mingw; then
+	rm -f "$traces"/*
 	run_tests windows-mingw
+	compare_traces
 	# shellcheck disable=SC2086 # a list
 	script "the services" python3 tests/windows/samples.py build-windows-mingw/samples $samples
 	linux=$(linux_samples)
