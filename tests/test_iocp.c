@@ -344,6 +344,24 @@ START_TEST(failure_at_once_completes_once_without_a_packet)
 }
 END_TEST
 
+/* The fake wants an OVERLAPPED without anything of its last use. */
+START_TEST(overlapped_is_clean_for_each_flight)
+{
+	const struct kind_of_start *kind = &starts[_i];
+
+	probe_open(&probe, fake_open(kind->handle, 0));
+	for (unsigned i = 1; i <= 3; i++) {
+		pro_message_block_reset(&probe.in);
+		pro_message_block_init_filled(&probe.out, "0123456789", 10);
+		start(&probe, kind->opcode);
+		fake_finish(fake_last(kind->call, 0), 0, 10);
+		turns(2);
+		ck_assert_uint_eq(probe.count[kind->opcode], i);
+		ck_assert_uint_eq(fake.count[kind->call], i);
+	}
+}
+END_TEST
+
 START_TEST(packet_with_an_error_is_a_failure)
 {
 	const struct kind_of_start *kind = &starts[_i];
@@ -366,6 +384,83 @@ START_TEST(concurrency_is_passed_on)
 	fake_install();
 	create(3);
 	ck_assert_uint_eq(fake.concurrency, 3);
+	tear_down();
+	fake_install();
+	/* As many as there are processors, however many threads will run the loop. */
+	create(0);
+	ck_assert_uint_eq(fake.concurrency, GetActiveProcessorCount(ALL_PROCESSOR_GROUPS));
+}
+END_TEST
+
+START_TEST(port_that_can_not_be_made_is_told)
+{
+	struct pro_proactor *other;
+	char why[256] = "";
+
+	fake.port_error = ERROR_NO_SYSTEM_RESOURCES;
+	ck_assert_int_eq(pro_proactor_create(&other, NULL, why, sizeof(why)), PRO_ENOBUFS);
+	ck_assert_ptr_null(other);
+	ck_assert_ptr_nonnull(strstr(why, "CreateIoCompletionPort: error 1450"));
+}
+END_TEST
+
+START_TEST(handle_that_can_not_be_associated_is_told)
+{
+	probe_open(&probe, fake_open(FAKE_TCP, 0));
+	fake.associate_error = ERROR_NO_SYSTEM_RESOURCES;
+	start(&probe, PRO_OP_READ_STREAM);
+	turn();
+	ck_assert_int_eq(probe.error[PRO_OP_READ_STREAM], PRO_ENOBUFS);
+	ck_assert_uint_eq(fake.count[FAKE_RECV], 0);
+	fake.associate_error = ERROR_NO_SYSTEM_RESOURCES;
+	start(&probe, PRO_OP_CONNECT);
+	turn();
+	ck_assert_int_eq(probe.error[PRO_OP_CONNECT], PRO_ENOBUFS);
+	ck_assert_str_eq(fake.trace, "closesocket bind closesocket ");
+	/* The next try is a new one. */
+	start(&probe, PRO_OP_READ_STREAM);
+	fake_finish(fake_last(FAKE_RECV, 0), 0, 5);
+	turn();
+	ck_assert_int_eq(probe.error[PRO_OP_READ_STREAM], 0);
+}
+END_TEST
+
+/* Of TCP on the system's own provider a success at once needs no packet; of all else it does. */
+START_TEST(layered_sockets_skip_no_packets)
+{
+	fake.is_layered = true;
+	probe_open(&probe, fake_open(FAKE_TCP, 0));
+	fake_answer(FAKE_RECV, 0, 10);
+	start(&probe, PRO_OP_READ_STREAM);
+	turn();
+	ck_assert_uint_eq(probe.count[PRO_OP_READ_STREAM], 1);
+	ck_assert(!fake_find(fake_last(FAKE_RECV, 0)->handle)->skips_success);
+	fake_answer(FAKE_CONNECT, 0, 0);
+	start(&probe, PRO_OP_CONNECT);
+	turn();
+	ck_assert_uint_eq(probe.count[PRO_OP_CONNECT], 1);
+	ck_assert_int_eq(probe.error[PRO_OP_CONNECT], 0);
+	ck_assert(!fake_find((HANDLE)probe.made)->skips_success);
+	ck_assert_int_eq(pro_proactor_close_handle(proactor, probe.made), 0);
+}
+END_TEST
+
+START_TEST(port_is_closed_behind_its_handles)
+{
+	char *last;
+
+	probe_open(&probe, fake_open(FAKE_TCP, 0));
+	start(&probe, PRO_OP_READ_STREAM);
+	fake.trace[0] = '\0';
+	ck_assert_int_eq(pro_proactor_destroy(proactor), 0);
+	/* Its packets were taken before that. */
+	ck_assert(probe.is_closed);
+	ck_assert_uint_eq(probe.count[PRO_OP_READ_STREAM], 1);
+	last = strstr(fake.trace, "close-port");
+	ck_assert_ptr_nonnull(last);
+	ck_assert_ptr_nonnull(strstr(fake.trace, "cancel closesocket "));
+	ck_assert_ptr_null(strstr(last, "closesocket"));
+	create(1);
 }
 END_TEST
 
@@ -853,6 +948,170 @@ START_TEST(connect_that_fails_closes_its_socket)
 }
 END_TEST
 
+START_TEST(connect_from_a_taken_address_is_told)
+{
+	probe_open(&probe, fake_open(FAKE_TCP, 0));
+	fake.trace[0] = '\0';
+	fake.bind_error = WSAEADDRINUSE;
+	start(&probe, PRO_OP_CONNECT);
+	turn();
+	ck_assert_int_eq(probe.error[PRO_OP_CONNECT], PRO_EADDRINUSE);
+	ck_assert_str_eq(fake.trace, "bind closesocket ");
+	ck_assert_uint_eq(fake.count[FAKE_CONNECT], 0);
+}
+END_TEST
+
+/* ---- pipes ---- */
+
+static HANDLE listen_on_pipe(void)
+{
+	struct pro_addr addr;
+	pro_handle handle;
+
+	ck_assert_int_eq(pro_addr_parse(&addr, "unix:\\\\.\\pipe\\fake"), 0);
+	ck_assert_int_eq(pro_socket_listen(proactor, &addr, 0, &handle), 0);
+	return (HANDLE)handle;
+}
+
+START_TEST(name_of_a_pipe_has_one_listener)
+{
+	struct pro_addr addr;
+	pro_handle handle = PRO_INVALID_HANDLE;
+
+	fake.trace[0] = '\0';
+	probe_open(&probe, listen_on_pipe());
+	ck_assert(fake.pipe_mode & FILE_FLAG_FIRST_PIPE_INSTANCE);
+	/* It keeps the name, and takes no client. */
+	ck_assert_str_eq(fake.trace, "CloseHandle disconnect ");
+	ck_assert_int_eq(pro_addr_parse(&addr, "unix:\\\\.\\pipe\\fake"), 0);
+	fake.pipe_error = ERROR_ACCESS_DENIED;
+	ck_assert_int_eq(pro_socket_listen(proactor, &addr, 0, &handle), PRO_EADDRINUSE);
+	ck_assert_int_eq(handle, PRO_INVALID_HANDLE);
+	/* A client that is quicker than the listener is sent away. */
+	pro_handler_close(&probe.handler);
+	turns(2);
+	fake.trace[0] = '\0';
+	fake.open_error = ERROR_PIPE_BUSY;
+	probe_open(&probe, listen_on_pipe());
+	ck_assert_str_eq(fake.trace, "disconnect ");
+	start(&probe, PRO_OP_ACCEPT);
+	ck_assert(!(fake.pipe_mode & FILE_FLAG_FIRST_PIPE_INSTANCE));
+}
+END_TEST
+
+START_TEST(client_of_a_pipe_comes_by_packet_or_at_once)
+{
+	HANDLE instance;
+
+	probe_open(&probe, listen_on_pipe());
+	start(&probe, PRO_OP_ACCEPT);
+	ck_assert_uint_eq(probe.count[PRO_OP_ACCEPT], 0);
+	instance = fake_last(FAKE_CONNECT_PIPE, 0)->handle;
+	ck_assert_ptr_ne(instance, (HANDLE)pro_handler_handle(&probe.handler));
+	fake_finish(fake_last(FAKE_CONNECT_PIPE, 0), 0, 0);
+	turn();
+	ck_assert_int_eq(probe.error[PRO_OP_ACCEPT], 0);
+	ck_assert_int_eq(probe.made, (pro_handle)instance);
+	ck_assert_int_eq(pro_proactor_close_handle(proactor, probe.made), 0);
+
+	/* It came before the call: that fails, there is no packet, and all is well. */
+	fake_answer(FAKE_CONNECT_PIPE, ERROR_PIPE_CONNECTED, 0);
+	start(&probe, PRO_OP_ACCEPT);
+	turn();
+	ck_assert_uint_eq(probe.count[PRO_OP_ACCEPT], 2);
+	ck_assert_int_eq(probe.error[PRO_OP_ACCEPT], 0);
+	ck_assert_uint_eq(fake.packet_count, 0);
+	ck_assert_int_eq(pro_proactor_close_handle(proactor, probe.made), 0);
+}
+END_TEST
+
+START_TEST(client_of_a_pipe_may_come_and_go)
+{
+	HANDLE first, second;
+
+	probe_open(&probe, listen_on_pipe());
+	fake_answer(FAKE_CONNECT_PIPE, ERROR_NO_DATA, 0);
+	start(&probe, PRO_OP_ACCEPT);
+	ck_assert_uint_eq(fake.count[FAKE_CONNECT_PIPE], 2);
+	first = fake_last(FAKE_CONNECT_PIPE, 1)->handle;
+	second = fake_last(FAKE_CONNECT_PIPE, 0)->handle;
+	ck_assert_ptr_ne(first, second);
+	ck_assert_ptr_null(fake_find(first));
+	fake_finish(fake_last(FAKE_CONNECT_PIPE, 0), FAKE_STATUS_PIPE_CLOSING, 0);
+	turn();
+	ck_assert_ptr_null(fake_find(second));
+	ck_assert_uint_eq(probe.count[PRO_OP_ACCEPT], 0);
+	fake_finish(fake_last(FAKE_CONNECT_PIPE, 0), 0, 0);
+	turn();
+	ck_assert_int_eq(probe.error[PRO_OP_ACCEPT], 0);
+	ck_assert_int_eq(pro_proactor_close_handle(proactor, probe.made), 0);
+	/* But not for ever. */
+	for (unsigned i = 0; i < 200; i++)
+		fake_answer(FAKE_CONNECT_PIPE, ERROR_NO_DATA, 0);
+	start(&probe, PRO_OP_ACCEPT);
+	turn();
+	ck_assert_int_eq(probe.error[PRO_OP_ACCEPT], PRO_EPIPE);
+	ck_assert_uint_lt(fake.count[FAKE_CONNECT_PIPE], 50);
+}
+END_TEST
+
+START_TEST(pipe_that_fails_is_told_and_closed)
+{
+	probe_open(&probe, listen_on_pipe());
+	fake.pipe_error = ERROR_NO_SYSTEM_RESOURCES;
+	start(&probe, PRO_OP_ACCEPT);
+	turn();
+	ck_assert_int_eq(probe.error[PRO_OP_ACCEPT], PRO_ENOBUFS);
+	fake_answer(FAKE_CONNECT_PIPE, ERROR_NO_SYSTEM_RESOURCES, 0);
+	start(&probe, PRO_OP_ACCEPT);
+	turn();
+	ck_assert_uint_eq(probe.count[PRO_OP_ACCEPT], 2);
+	ck_assert_int_eq(probe.error[PRO_OP_ACCEPT], PRO_ENOBUFS);
+	ck_assert_ptr_null(fake_find(fake_last(FAKE_CONNECT_PIPE, 0)->handle));
+	fake.associate_error = ERROR_NO_SYSTEM_RESOURCES;
+	start(&probe, PRO_OP_ACCEPT);
+	turn();
+	ck_assert_int_eq(probe.error[PRO_OP_ACCEPT], PRO_ENOBUFS);
+	/* The listener and nothing else. */
+	for (unsigned i = 0; i < fake.handle_count; i++)
+		ck_assert(!fake.handles[i].is_open || fake.handles[i].kind != FAKE_PIPE ||
+				  fake.handles[i].value == (HANDLE)pro_handler_handle(&probe.handler));
+}
+END_TEST
+
+START_TEST(close_cancels_what_waits_for_clients_of_a_pipe)
+{
+	HANDLE instance;
+
+	probe_open(&probe, listen_on_pipe());
+	start(&probe, PRO_OP_ACCEPT);
+	instance = fake_last(FAKE_CONNECT_PIPE, 0)->handle;
+	pro_handler_close(&probe.handler);
+	turns(3);
+	ck_assert(probe.is_closed);
+	ck_assert_int_eq(probe.error[PRO_OP_ACCEPT], PRO_ECANCELED);
+	ck_assert_ptr_null(fake_find(instance));
+}
+END_TEST
+
+START_TEST(connect_to_a_pipe_ends_at_once)
+{
+	struct pro_addr addr;
+
+	probe_open(&probe, fake_open(FAKE_TCP, 0));
+	ck_assert_int_eq(pro_addr_parse(&addr, "unix:\\\\.\\pipe\\fake"), 0);
+	ck_assert_int_eq(pro_asynch_connect_connect(&probe.connect, &addr, NULL), 0);
+	turns(2);
+	ck_assert_int_eq(probe.error[PRO_OP_CONNECT], 0);
+	ck_assert_int_eq(pro_proactor_close_handle(proactor, probe.made), 0);
+	fake.open_error = ERROR_FILE_NOT_FOUND;
+	ck_assert_int_eq(pro_asynch_connect_connect(&probe.connect, &addr, NULL), 0);
+	turns(2);
+	ck_assert_int_eq(probe.error[PRO_OP_CONNECT], PRO_ENOENT);
+	ck_assert_int_eq(probe.made, PRO_INVALID_HANDLE);
+}
+END_TEST
+
 /* ---- datagrams ---- */
 
 START_TEST(unreachable_ports_do_not_end_a_receive)
@@ -1037,6 +1296,17 @@ START_TEST(transmit_of_a_file_that_shrinks_meanwhile_is_an_error)
 }
 END_TEST
 
+START_TEST(transmit_of_a_file_without_a_size_is_an_error)
+{
+	probe_open(&probe, fake_open(FAKE_TCP, 0));
+	fake.size_error = ERROR_INVALID_FUNCTION;
+	transmit(0, 100, true);
+	turn();
+	ck_assert_int_eq(probe.error[PRO_OP_TRANSMIT_FILE], PRO_ENOTSUP);
+	ck_assert_uint_eq(fake.count[FAKE_TRANSMIT], 0);
+}
+END_TEST
+
 START_TEST(transmit_stops_when_its_file_is_closed)
 {
 	HANDLE file;
@@ -1138,11 +1408,13 @@ static void add_case(Suite *suite, const char *name, const TTest *const *tests, 
 
 static Suite *make_suite(void)
 {
-	const TTest *const port_tests[] = {concurrency_is_passed_on,
-			thread_that_leaves_the_loop_counts_no_more, thread_that_blocks_counts_no_more,
-			key_is_a_whole_pointer, handle_is_associated_once, packets_may_come_in_any_order,
-			closed_port_and_time_outs_bring_nothing, wake_is_one_packet_and_survives_a_full_system,
-			short_waits_use_the_fine_timer, waits_without_a_fine_timer_are_never_early};
+	const TTest *const port_tests[] = {concurrency_is_passed_on, port_that_can_not_be_made_is_told,
+			handle_that_can_not_be_associated_is_told, layered_sockets_skip_no_packets,
+			port_is_closed_behind_its_handles, thread_that_leaves_the_loop_counts_no_more,
+			thread_that_blocks_counts_no_more, key_is_a_whole_pointer, handle_is_associated_once,
+			packets_may_come_in_any_order, closed_port_and_time_outs_bring_nothing,
+			wake_is_one_packet_and_survives_a_full_system, short_waits_use_the_fine_timer,
+			waits_without_a_fine_timer_are_never_early};
 	const TTest *const close_tests[] = {close_cancels_then_closes_then_waits_for_all_packets,
 			old_packets_do_not_reach_a_new_handle_of_the_same_value,
 			operation_opened_on_a_closed_handle_is_refused,
@@ -1153,7 +1425,11 @@ static Suite *make_suite(void)
 	const TTest *const connection_tests[] = {listener_survives_whatever_connections_do,
 			listener_that_fails_for_ever_does_not_spin, want_of_sockets_is_told,
 			accepted_and_connected_sockets_know_that_they_are, connect_that_fails_closes_its_socket,
-			acceptor_without_sockets_tries_again};
+			connect_from_a_taken_address_is_told, acceptor_without_sockets_tries_again};
+	const TTest *const pipe_tests[] = {name_of_a_pipe_has_one_listener,
+			client_of_a_pipe_comes_by_packet_or_at_once, client_of_a_pipe_may_come_and_go,
+			pipe_that_fails_is_told_and_closed, close_cancels_what_waits_for_clients_of_a_pipe,
+			connect_to_a_pipe_ends_at_once};
 	const TTest *const dgram_tests[] = {unreachable_ports_do_not_end_a_receive,
 			unreachable_ports_for_ever_do_not_spin, datagram_that_is_too_long_completes_once,
 			empty_datagram_is_no_end};
@@ -1162,10 +1438,11 @@ static Suite *make_suite(void)
 			transmit_without_a_file_asks_for_no_whole_file,
 			transmit_of_a_file_that_shrank_is_an_error,
 			transmit_of_a_file_that_shrinks_meanwhile_is_an_error,
-			transmit_stops_when_its_file_is_closed};
+			transmit_of_a_file_without_a_size_is_an_error, transmit_stops_when_its_file_is_closed};
 	const TTest *const start_tests[] = {pending_calls_complete_with_their_packet,
 			success_at_once_completes_once, success_at_once_with_a_packet_completes_once,
-			failure_at_once_completes_once_without_a_packet, packet_with_an_error_is_a_failure};
+			failure_at_once_completes_once_without_a_packet, packet_with_an_error_is_a_failure,
+			overlapped_is_clean_for_each_flight};
 	const TTest *const end_tests[] = {
 			close_is_a_cancel_whatever_the_system_calls_it, the_same_without_a_close_is_no_cancel};
 	Suite *suite = suite_create("iocp");
@@ -1176,6 +1453,7 @@ static Suite *make_suite(void)
 	ADD_CASE(suite, "close", close_tests);
 	ADD_CASE(suite, "stream", stream_tests);
 	ADD_CASE(suite, "connection", connection_tests);
+	ADD_CASE(suite, "pipe", pipe_tests);
 	ADD_CASE(suite, "dgram", dgram_tests);
 	ADD_CASE(suite, "file", file_tests);
 	tcase_add_checked_fixture(starts_case, set_up, tear_down);

@@ -188,8 +188,8 @@ int pro__iocp_bind(struct iocp_port *port, struct pro_operation *operation, DWOR
 int pro__iocp_handle_get(struct iocp_port *port, HANDLE value, bool associates,
 		struct iocp_handle **handle, DWORD *os_error);
 /* A new socket or pipe of ours, associated. NULL: the error is in *os_error. */
-struct iocp_handle *pro__iocp_handle_add(struct iocp_port *port, HANDLE value, enum iocp_kind kind,
-		int family, int protocol, DWORD *os_error);
+struct iocp_handle *pro__iocp_handle_add(
+		struct iocp_port *port, HANDLE value, enum iocp_kind kind, DWORD *os_error);
 struct iocp_handle *pro__iocp_handle_find(const struct iocp_port *port, HANDLE value);
 /* Forgets what the value meant; operations that remember it see another generation. The structure
  * stays until pro__iocp_handle_free. */

@@ -55,8 +55,8 @@ static DWORD prepare(struct iocp_port *port, struct pro_operation *operation)
 		return GetLastError();
 	error = bind_socket(port, socket, remote, operation->request.connect.local);
 	if (!error)
-		iocp_flight(operation)->handle = pro__iocp_handle_add(
-				port, (HANDLE)socket, IOCP_STREAM, address->sa_family, protocol, &error);
+		iocp_flight(operation)->handle =
+				pro__iocp_handle_add(port, (HANDLE)socket, IOCP_STREAM, &error);
 	if (error)
 		port->win32.closesocket(socket);
 	return error;

@@ -299,11 +299,12 @@ int pro__iocp_bind(struct iocp_port *port, struct pro_operation *operation, DWOR
 	return error;
 }
 
-struct iocp_handle *pro__iocp_handle_add(struct iocp_port *port, HANDLE value, enum iocp_kind kind,
-		int family, int protocol, DWORD *os_error)
+struct iocp_handle *pro__iocp_handle_add(
+		struct iocp_port *port, HANDLE value, enum iocp_kind kind, DWORD *os_error)
 {
 	struct iocp_handle *stale = pro__iocp_handle_find(port, value);
 	struct iocp_handle *handle;
+	bool is_plain = false;
 
 	*os_error = ERROR_NOT_ENOUGH_MEMORY;
 	if (stale) {
@@ -315,15 +316,15 @@ struct iocp_handle *pro__iocp_handle_add(struct iocp_port *port, HANDLE value, e
 	if (!handle)
 		return NULL;
 	handle->kind = (uint8_t)kind;
-	handle->family = family;
-	handle->protocol = protocol;
-	*os_error = pro__iocp_associate(port, handle);
+	*os_error = kind == IOCP_STREAM && !look_at_socket(port, handle, &is_plain)
+						? GetLastError()
+						: pro__iocp_associate(port, handle);
 	if (*os_error) {
 		pro__iocp_handle_forget(port, handle);
 		pro__iocp_handle_free(port, handle);
 		return NULL;
 	}
-	skip_packets(port, handle, true);
+	skip_packets(port, handle, is_plain);
 	return handle;
 }
 

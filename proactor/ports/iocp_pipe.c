@@ -13,8 +13,8 @@
 #include "windows_world.h"
 
 #define PIPE_BUFFER_BYTES 65536
-/* How often a client that came between is sent away from the instance that takes none. */
-#define HOLD_TRIES 10
+/* Accepts whose client came and went are made again at most so often. */
+#define TRIES_MOST 16
 /* How long a connect waits for a free instance before it looks whether it is still wanted. */
 #define BUSY_MS 50
 
@@ -85,7 +85,7 @@ void pro__iocp_pipe_forget(struct iocp_port *port, HANDLE value)
 
 /* ---- listening ---- */
 
-static HANDLE make_instance(const char *name, DWORD flags)
+static HANDLE make_instance(struct iocp_port *port, const char *name, DWORD flags)
 {
 	WCHAR wide[IOCP_PIPE_NAME_MAX];
 
@@ -93,12 +93,12 @@ static HANDLE make_instance(const char *name, DWORD flags)
 		SetLastError(ERROR_INVALID_NAME);
 		return INVALID_HANDLE_VALUE;
 	}
-	return CreateNamedPipeW(wide, PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED | flags,
+	return port->win32.CreateNamedPipeW(wide, PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED | flags,
 			PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS,
 			PIPE_UNLIMITED_INSTANCES, PIPE_BUFFER_BYTES, PIPE_BUFFER_BYTES, 0, NULL);
 }
 
-static HANDLE open_client(const char *name)
+static HANDLE open_client(const struct iocp_port *port, const char *name)
 {
 	WCHAR wide[IOCP_PIPE_NAME_MAX];
 
@@ -107,23 +107,19 @@ static HANDLE open_client(const char *name)
 		return INVALID_HANDLE_VALUE;
 	}
 	/* The server may learn who we are, but not act as us. */
-	return CreateFileW(wide, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING,
+	return port->win32.CreateFileW(wide, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING,
 			FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
 }
 
-/* Makes the instance take no client, by being one and leaving. */
-static bool hold(HANDLE instance, const char *name)
+/* Makes the instance take no client: it has had one, us or whoever was quicker, and is not made to
+ * wait for another. */
+static void hold(struct iocp_port *port, HANDLE instance, const char *name)
 {
-	for (int i = 0; i < HOLD_TRIES; i++) {
-		HANDLE client = open_client(name);
+	HANDLE client = open_client(port, name);
 
-		if (client != INVALID_HANDLE_VALUE) {
-			CloseHandle(client);
-			return true;
-		}
-		DisconnectNamedPipe(instance);
-	}
-	return false;
+	if (client != INVALID_HANDLE_VALUE)
+		port->win32.CloseHandle(client);
+	port->win32.DisconnectNamedPipe(instance);
 }
 
 int pro__iocp_pipe_listen(struct iocp_port *port, const struct pro_addr *local, pro_handle *handle)
@@ -134,17 +130,16 @@ int pro__iocp_pipe_listen(struct iocp_port *port, const struct pro_addr *local, 
 	if (!server)
 		return PRO_ENOMEM;
 	pipe_name(local, server->name);
-	server->value = make_instance(server->name, FILE_FLAG_FIRST_PIPE_INSTANCE);
-	os_error = GetLastError();
-	if (server->value == INVALID_HANDLE_VALUE || !hold(server->value, server->name)) {
-		if (server->value != INVALID_HANDLE_VALUE)
-			CloseHandle(server->value);
+	server->value = make_instance(port, server->name, FILE_FLAG_FIRST_PIPE_INSTANCE);
+	if (server->value == INVALID_HANDLE_VALUE) {
+		os_error = GetLastError();
 		pro__deallocate(port->proactor, server);
 		/* There are instances already, of ours or of another's. */
 		return os_error == ERROR_ACCESS_DENIED || os_error == ERROR_PIPE_BUSY
 					   ? PRO_EADDRINUSE
 					   : pro__error_from_os((int)os_error);
 	}
+	hold(port, server->value, server->name);
 	AcquireSRWLockExclusive(&port->pipes_lock);
 	server->next = port->pipes;
 	port->pipes = server;
@@ -163,7 +158,7 @@ static void drop_instance(struct iocp_port *port, struct iocp_flight *flight)
 		pro__iocp_handle_forget(port, instance);
 		pro__iocp_handle_free(port, instance);
 	}
-	CloseHandle(flight->of.pipe);
+	port->win32.CloseHandle(flight->of.pipe);
 	flight->of.pipe = INVALID_HANDLE_VALUE;
 }
 
@@ -173,13 +168,13 @@ void pro__iocp_pipe_accept(
 	struct iocp_flight *flight = iocp_flight(operation);
 	DWORD error = 0;
 
-	flight->of.pipe = make_instance(name, 0);
+	flight->of.pipe = make_instance(port, name, 0);
 	if (flight->of.pipe == INVALID_HANDLE_VALUE) {
 		pro__iocp_complete(port, operation, GetLastError(), 0);
 		return;
 	}
-	if (!pro__iocp_handle_add(port, flight->of.pipe, IOCP_PIPE, 0, 0, &error)) {
-		CloseHandle(flight->of.pipe);
+	if (!pro__iocp_handle_add(port, flight->of.pipe, IOCP_PIPE, &error)) {
+		port->win32.CloseHandle(flight->of.pipe);
 		pro__iocp_complete(port, operation, error, 0);
 		return;
 	}
@@ -206,6 +201,7 @@ void pro__iocp_pipe_accepted(struct iocp_port *port, struct pro_operation *opera
 		drop_instance(port, flight);
 		/* The client came and went. */
 		if (error == ERROR_NO_DATA && !pro__iocp_is_asked_to_end(operation) &&
+				flight->tries++ < TRIES_MOST &&
 				pro__iocp_pipe_name(port, flight->handle->value, name))
 			pro__iocp_pipe_accept(port, operation, name);
 		else
@@ -254,9 +250,9 @@ static void connect_complete(
 	struct iocp_flight *flight = iocp_flight(operation);
 
 	if (!error) {
-		flight->handle = pro__iocp_handle_add(port, value, IOCP_PIPE, 0, 0, &error);
+		flight->handle = pro__iocp_handle_add(port, value, IOCP_PIPE, &error);
 		if (error)
-			CloseHandle(value);
+			port->win32.CloseHandle(value);
 		else
 			operation->request.connect.connected = (pro_handle)value;
 	}
@@ -266,15 +262,16 @@ static void connect_complete(
 static void connect_run(struct pro_work *work)
 {
 	struct pipe_connect *connect = pro_container_of(work, struct pipe_connect, work);
+	const struct iocp_port *port = connect->job.port;
 	WCHAR wide[IOCP_PIPE_NAME_MAX];
 
 	pro__windows_widen(connect->name, wide, IOCP_PIPE_NAME_MAX);
 	while (!atomic_load(&connect->is_cancelled)) {
-		connect->value = open_client(connect->name);
+		connect->value = open_client(port, connect->name);
 		connect->error = connect->value == INVALID_HANDLE_VALUE ? GetLastError() : 0;
 		if (connect->error != ERROR_PIPE_BUSY)
 			break;
-		WaitNamedPipeW(wide, BUSY_MS);
+		port->win32.WaitNamedPipeW(wide, BUSY_MS);
 	}
 	pro__iocp_job_end(&connect->job);
 }
@@ -286,7 +283,7 @@ static void connect_done(struct iocp_job *job)
 	if (connect->operation)
 		connect_complete(job->port, connect->operation, connect->value, connect->error);
 	else if (connect->value != INVALID_HANDLE_VALUE)
-		CloseHandle(connect->value);
+		job->port->win32.CloseHandle(connect->value);
 	pro__deallocate(job->port->proactor, connect);
 }
 
@@ -321,7 +318,7 @@ void pro__iocp_pipe_connect(struct iocp_port *port, struct pro_operation *operat
 	HANDLE value;
 
 	pipe_name(operation->request.connect.remote, name);
-	value = open_client(name);
+	value = open_client(port, name);
 	if (value == INVALID_HANDLE_VALUE && GetLastError() == ERROR_PIPE_BUSY)
 		wait_for_instance(port, operation, name);
 	else

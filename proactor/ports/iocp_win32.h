@@ -32,7 +32,15 @@ struct pro__win32 {
 	(HANDLE file, void *bytes, DWORD length, DWORD *done, OVERLAPPED *overlapped);
 	BOOL(WINAPI *WriteFile)
 	(HANDLE file, const void *bytes, DWORD length, DWORD *done, OVERLAPPED *overlapped);
+	HANDLE(WINAPI *CreateFileW)
+	(const WCHAR *name, DWORD access, DWORD share, SECURITY_ATTRIBUTES *attributes,
+			DWORD disposition, DWORD flags, HANDLE model);
+	HANDLE(WINAPI *CreateNamedPipeW)
+	(const WCHAR *name, DWORD open_mode, DWORD pipe_mode, DWORD instances, DWORD out_bytes,
+			DWORD in_bytes, DWORD timeout_ms, SECURITY_ATTRIBUTES *attributes);
 	BOOL(WINAPI *ConnectNamedPipe)(HANDLE pipe, OVERLAPPED *overlapped);
+	BOOL(WINAPI *DisconnectNamedPipe)(HANDLE pipe);
+	BOOL(WINAPI *WaitNamedPipeW)(const WCHAR *name, DWORD timeout_ms);
 	HANDLE(WINAPI *CreateWaitableTimerExW)
 	(SECURITY_ATTRIBUTES *attributes, const WCHAR *name, DWORD flags, DWORD access);
 	BOOL(WINAPI *SetWaitableTimer)

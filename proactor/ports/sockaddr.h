@@ -5,6 +5,8 @@
 
 #include <proactor/addr.h>
 
+#include <string.h>
+
 #if defined(_WIN32)
 
 #include <winsock2.h>
@@ -18,6 +20,16 @@ struct sockaddr_un {
 	char sun_path[108];
 };
 #endif
+
+#define PRO__PIPE_PREFIX "\\\\.\\pipe\\"
+
+/* Named pipes have addresses of the UNIX family here. */
+static inline bool pro__is_pipe_path(const char *path)
+{
+	const size_t length = sizeof(PRO__PIPE_PREFIX) - 1;
+
+	return strncmp(path, PRO__PIPE_PREFIX, length) == 0 && path[length];
+}
 
 #define PRO__SCOPE_NAME_MAX 1
 
@@ -42,6 +54,12 @@ static inline const char *pro__scope_name(unsigned index, char *name)
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+static inline bool pro__is_pipe_path(const char *path)
+{
+	(void)path;
+	return false;
+}
 
 #define PRO__SCOPE_NAME_MAX IF_NAMESIZE
 

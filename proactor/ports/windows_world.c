@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIPE_PREFIX "\\\\.\\pipe\\"
-
 static INIT_ONCE sockets_once = INIT_ONCE_STATIC_INIT;
 static DWORD sockets_error;
 
@@ -48,8 +46,7 @@ bool pro__windows_is_pipe(const struct pro_addr *addr)
 {
 	const char *path = (const char *)addr->storage.bytes + offsetof(struct sockaddr_un, sun_path);
 
-	return sockaddr_of(addr)->sa_family == AF_UNIX &&
-		   strncmp(path, PIPE_PREFIX, sizeof(PIPE_PREFIX) - 1) == 0;
+	return sockaddr_of(addr)->sa_family == AF_UNIX && pro__is_pipe_path(path);
 }
 
 static int last_error(void)

@@ -14,7 +14,22 @@ static void trace(const char *word)
 	snprintf(fake.trace + used, sizeof(fake.trace) - used, "%s ", word);
 }
 
+/* Whether the next call is to fail, which it does once. */
+static bool take_error(DWORD *error)
+{
+	if (!*error)
+		return false;
+	SetLastError(*error);
+	*error = 0;
+	return true;
+}
+
 /* ---- handles ---- */
+
+static bool is_socket(const struct fake_handle *handle)
+{
+	return handle && (handle->kind == FAKE_TCP || handle->kind == FAKE_UDP);
+}
 
 struct fake_handle *fake_find(HANDLE value)
 {
@@ -39,11 +54,17 @@ static HANDLE WINAPI fake_create_port(HANDLE value, HANDLE port, ULONG_PTR key, 
 {
 	struct fake_handle *handle;
 
+	if (value == INVALID_HANDLE_VALUE && fake.port_error) {
+		SetLastError(fake.port_error);
+		return NULL;
+	}
 	if (value == INVALID_HANDLE_VALUE) {
 		fake.concurrency = concurrency;
 		fake.port = (HANDLE)((uintptr_t)fake.port + 0xF000);
 		return fake.port;
 	}
+	if (take_error(&fake.associate_error))
+		return NULL;
 	handle = fake_find(value);
 	if (!handle || handle->is_associated || handle->kind == FAKE_SYNCHRONOUS_FILE) {
 		SetLastError(ERROR_INVALID_PARAMETER);
@@ -61,6 +82,8 @@ static BOOL WINAPI fake_set_modes(HANDLE value, UCHAR modes)
 		SetLastError(ERROR_INVALID_FUNCTION);
 		return FALSE;
 	}
+	/* For others the system does not get it right. */
+	ck_assert_int_eq(fake_find(value)->kind, FAKE_TCP);
 	fake_find(value)->skips_success = modes & FILE_SKIP_COMPLETION_PORT_ON_SUCCESS;
 	return TRUE;
 }
@@ -172,9 +195,7 @@ static BOOL close_handle(HANDLE value)
 
 static int WINAPI fake_closesocket(SOCKET socket)
 {
-	const struct fake_handle *handle = fake_find((HANDLE)socket);
-
-	if (!handle || handle->kind == FAKE_FILE || handle->kind == FAKE_SYNCHRONOUS_FILE) {
+	if (!is_socket(fake_find((HANDLE)socket))) {
 		SetLastError(WSAENOTSOCK);
 		return SOCKET_ERROR;
 	}
@@ -184,11 +205,9 @@ static int WINAPI fake_closesocket(SOCKET socket)
 
 static BOOL WINAPI fake_close_handle(HANDLE value)
 {
-	const struct fake_handle *handle = fake_find(value);
-
 	/* As a file, a socket would leave its provider behind. */
-	ck_assert(!handle || handle->kind == FAKE_FILE || handle->kind == FAKE_SYNCHRONOUS_FILE);
-	trace("CloseHandle");
+	ck_assert(!is_socket(fake_find(value)));
+	trace(value == fake.port ? "close-port" : "CloseHandle");
 	close_handle(value);
 	return TRUE;
 }
@@ -197,13 +216,16 @@ static BOOL WINAPI fake_close_handle(HANDLE value)
 
 static DWORD WINAPI fake_file_type(HANDLE value)
 {
-	(void)value;
-	return FILE_TYPE_DISK;
+	const struct fake_handle *handle = fake_find(value);
+
+	return handle && handle->kind == FAKE_PIPE ? FILE_TYPE_PIPE : FILE_TYPE_DISK;
 }
 
 static BOOL WINAPI fake_file_size(HANDLE value, LARGE_INTEGER *size)
 {
 	(void)value;
+	if (take_error(&fake.size_error))
+		return FALSE;
 	size->QuadPart = (LONGLONG)fake.file_size;
 	return TRUE;
 }
@@ -211,15 +233,16 @@ static BOOL WINAPI fake_file_size(HANDLE value, LARGE_INTEGER *size)
 static int WINAPI fake_getsockopt(SOCKET socket, int level, int name, char *value, int *length)
 {
 	const struct fake_handle *handle = fake_find((HANDLE)socket);
-	WSAPROTOCOL_INFOW info = {.dwServiceFlags1 = XP1_IFS_HANDLES, .iAddressFamily = AF_INET};
+	WSAPROTOCOL_INFOW info = {.iAddressFamily = AF_INET};
 
 	(void)level;
-	if (!handle || handle->kind == FAKE_FILE || handle->kind == FAKE_SYNCHRONOUS_FILE) {
+	if (!is_socket(handle)) {
 		SetLastError(WSAENOTSOCK);
 		return SOCKET_ERROR;
 	}
 	ck_assert_int_eq(name, SO_PROTOCOL_INFOW);
 	ck_assert_int_eq(*length, (int)sizeof(info));
+	info.dwServiceFlags1 = fake.is_layered ? 0 : XP1_IFS_HANDLES;
 	info.iSocketType = handle->kind == FAKE_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	info.iProtocol = handle->kind == FAKE_UDP ? IPPROTO_UDP : IPPROTO_TCP;
 	memcpy(value, &info, sizeof(info));
@@ -228,18 +251,13 @@ static int WINAPI fake_getsockopt(SOCKET socket, int level, int name, char *valu
 
 static int WINAPI fake_setsockopt(SOCKET socket, int level, int name, const char *value, int length)
 {
-	DWORD error = fake.update_error;
-
 	(void)level;
 	(void)value;
 	(void)length;
 	ck_assert(name == SO_UPDATE_ACCEPT_CONTEXT || name == SO_UPDATE_CONNECT_CONTEXT);
 	trace("update");
-	fake.update_error = 0;
-	if (error) {
-		SetLastError(error);
+	if (take_error(&fake.update_error))
 		return SOCKET_ERROR;
-	}
 	fake_find((HANDLE)socket)->has_context = true;
 	return 0;
 }
@@ -247,7 +265,6 @@ static int WINAPI fake_setsockopt(SOCKET socket, int level, int name, const char
 static SOCKET WINAPI fake_socket(
 		int family, int type, int protocol, WSAPROTOCOL_INFOW *info, GROUP group, DWORD flags)
 {
-	DWORD error = fake.socket_error;
 	HANDLE value;
 
 	(void)family;
@@ -256,11 +273,8 @@ static SOCKET WINAPI fake_socket(
 	(void)group;
 	ck_assert(flags & WSA_FLAG_OVERLAPPED);
 	ck_assert(flags & WSA_FLAG_NO_HANDLE_INHERIT);
-	fake.socket_error = 0;
-	if (error) {
-		SetLastError(error);
+	if (take_error(&fake.socket_error))
 		return INVALID_SOCKET;
-	}
 	value = fake_open(type == SOCK_DGRAM ? FAKE_UDP : FAKE_TCP, 0);
 	fake_find(value)->needs_context = true;
 	return (SOCKET)value;
@@ -272,7 +286,7 @@ static int WINAPI fake_bind(SOCKET socket, const struct sockaddr *address, int l
 	(void)address;
 	(void)length;
 	trace("bind");
-	return 0;
+	return take_error(&fake.bind_error) ? SOCKET_ERROR : 0;
 }
 
 static int WINAPI fake_ioctl(SOCKET socket, DWORD code, void *in, DWORD in_size, void *out,
@@ -324,6 +338,10 @@ static struct fake_record *record_call(
 
 	ck_assert_uint_lt(fake.record_count, FAKE_RECORDS_MAX);
 	fake.count[call]++;
+	/* Nothing of an earlier use, and no event, which would be all that a thread's end leaves. */
+	ck_assert_uint_eq(overlapped->Internal, 0);
+	ck_assert_uint_eq(overlapped->InternalHigh, 0);
+	ck_assert_ptr_null(overlapped->hEvent);
 	*record = (struct fake_record){
 			.call = call, .handle = value, .overlapped = overlapped, .asked = asked};
 	record->offset = (uint64_t)overlapped->OffsetHigh << 32 | overlapped->Offset;
@@ -453,6 +471,8 @@ static BOOL PASCAL fake_accept(SOCKET listener, SOCKET socket, void *space, DWOR
 
 	(void)space;
 	record->socket = socket;
+	/* With room for bytes it would wait for them, and a silent client would hold it up. */
+	ck_assert_uint_eq(bytes, 0);
 	ck_assert_uint_ge(local_room, sizeof(struct sockaddr_in6) + 16);
 	ck_assert_uint_ge(remote_room, sizeof(struct sockaddr_in6) + 16);
 	return file_result(answer(record, done));
@@ -511,17 +531,62 @@ static BOOL WINAPI fake_result(HANDLE value, OVERLAPPED *overlapped, DWORD *byte
 	(void)waits;
 	*bytes = (DWORD)overlapped->InternalHigh;
 	/* The system's general rule, for what the port's own table does not have. */
-	SetLastError(overlapped->Internal == FAKE_STATUS_NETNAME_DELETED ? ERROR_NETNAME_DELETED
-																	 : ERROR_MR_MID_NOT_FOUND);
+	if (overlapped->Internal == FAKE_STATUS_NETNAME_DELETED)
+		SetLastError(ERROR_NETNAME_DELETED);
+	else
+		SetLastError(overlapped->Internal == FAKE_STATUS_PIPE_CLOSING ? ERROR_NO_DATA
+																	  : ERROR_MR_MID_NOT_FOUND);
 	return overlapped->Internal == 0;
+}
+
+/* ---- pipes ---- */
+
+static HANDLE WINAPI fake_create_pipe(const WCHAR *name, DWORD open_mode, DWORD pipe_mode,
+		DWORD instances, DWORD out_bytes, DWORD in_bytes, DWORD timeout_ms,
+		SECURITY_ATTRIBUTES *attributes)
+{
+	(void)instances;
+	(void)out_bytes;
+	(void)in_bytes;
+	(void)timeout_ms;
+	(void)attributes;
+	ck_assert(wcscmp(name, L"\\\\.\\pipe\\fake") == 0);
+	fake.pipe_mode = open_mode;
+	ck_assert(open_mode & FILE_FLAG_OVERLAPPED);
+	ck_assert(pipe_mode & PIPE_REJECT_REMOTE_CLIENTS);
+	return take_error(&fake.pipe_error) ? INVALID_HANDLE_VALUE : fake_open(FAKE_PIPE, 0);
+}
+
+static HANDLE WINAPI fake_create_file(const WCHAR *name, DWORD access, DWORD share,
+		SECURITY_ATTRIBUTES *attributes, DWORD disposition, DWORD flags, HANDLE model)
+{
+	(void)name;
+	(void)access;
+	(void)share;
+	(void)attributes;
+	(void)disposition;
+	(void)model;
+	ck_assert(flags & FILE_FLAG_OVERLAPPED);
+	return take_error(&fake.open_error) ? INVALID_HANDLE_VALUE : fake_open(FAKE_PIPE, 0);
 }
 
 static BOOL WINAPI fake_connect_pipe(HANDLE pipe, OVERLAPPED *overlapped)
 {
-	(void)pipe;
-	(void)overlapped;
-	ck_abort_msg("no pipes here");
-	return FALSE;
+	return file_result(answer(record_call(FAKE_CONNECT_PIPE, pipe, overlapped, 0), NULL));
+}
+
+static BOOL WINAPI fake_disconnect_pipe(HANDLE pipe)
+{
+	ck_assert_ptr_nonnull(fake_find(pipe));
+	trace("disconnect");
+	return TRUE;
+}
+
+static BOOL WINAPI fake_wait_pipe(const WCHAR *name, DWORD timeout_ms)
+{
+	(void)name;
+	(void)timeout_ms;
+	return TRUE;
 }
 
 /* ---- timers ---- */
@@ -561,7 +626,11 @@ static const struct pro__win32 fake_win32 = {
 		.GetOverlappedResult = fake_result,
 		.ReadFile = fake_read_file,
 		.WriteFile = fake_write_file,
+		.CreateFileW = fake_create_file,
+		.CreateNamedPipeW = fake_create_pipe,
 		.ConnectNamedPipe = fake_connect_pipe,
+		.DisconnectNamedPipe = fake_disconnect_pipe,
+		.WaitNamedPipeW = fake_wait_pipe,
 		.CreateWaitableTimerExW = fake_create_timer,
 		.SetWaitableTimer = fake_set_timer,
 		.WSASocketW = fake_socket,

@@ -18,6 +18,7 @@ enum fake_call {
 	FAKE_ACCEPT,
 	FAKE_CONNECT,
 	FAKE_TRANSMIT,
+	FAKE_CONNECT_PIPE,
 	FAKE_CALLS
 };
 
@@ -31,8 +32,9 @@ enum fake_call {
 #define FAKE_STATUS_PORT_UNREACHABLE   0xC000023Fu
 #define FAKE_STATUS_BUFFER_OVERFLOW    0x80000005u
 #define FAKE_STATUS_END_OF_FILE        0xC0000011u
+#define FAKE_STATUS_PIPE_CLOSING       0xC00000B1u /* 232 */
 
-enum fake_kind { FAKE_TCP, FAKE_UDP, FAKE_FILE, FAKE_SYNCHRONOUS_FILE };
+enum fake_kind { FAKE_TCP, FAKE_UDP, FAKE_FILE, FAKE_SYNCHRONOUS_FILE, FAKE_PIPE };
 
 /* One call that was made. */
 struct fake_record {
@@ -80,7 +82,14 @@ struct fake {
 	DWORD cancel_status;    /* what CancelIoEx makes of pending calls; 0: nothing */
 	DWORD close_status;     /* what closing makes of them; 0: nothing */
 	DWORD wait_error;       /* of a wait without packets */
+	bool is_layered;        /* sockets are not the system's own, but a provider's above them */
+	DWORD port_error;       /* of making a completion port */
+	DWORD associate_error;  /* of the next association with one */
 	DWORD socket_error;     /* of the next WSASocketW */
+	DWORD bind_error;       /* of the next bind */
+	DWORD size_error;       /* of the next GetFileSizeEx */
+	DWORD pipe_error;       /* of the next CreateNamedPipeW */
+	DWORD open_error;       /* of the next CreateFileW */
 	DWORD update_error;     /* of the next SO_UPDATE_…_CONTEXT */
 	unsigned post_failures; /* of the next PostQueuedCompletionStatus */
 	uint64_t file_size;
@@ -94,6 +103,7 @@ struct fake {
 	unsigned count[FAKE_CALLS];
 	unsigned associations; /* that succeeded */
 	unsigned fine_timers;
+	DWORD pipe_mode;       /* that the last pipe was made with */
 	DWORD last_timeout_ms; /* of a wait, not of a look */
 	BOOL last_is_alertable;
 	char trace[FAKE_TRACE_MAX]; /* "cancel close …", the calls whose order matters */
