@@ -3,9 +3,6 @@
 
 #include "session.h"
 
-/* After Ctrl-C, answers that are under way get so long. */
-#define DRAIN_MS 5000
-
 static struct file_service *service_from_handler(struct pro_handler *handler)
 {
 	return pro_container_of(handler, struct file_service, handler);
@@ -79,8 +76,8 @@ static int service_open(struct file_service *server, const struct pro_addr *addr
 			&server->acceptor, &acceptor_vtbl, server->loops.proactor, address, &options);
 }
 
-/* Serves until Ctrl-C, then drains: for DRAIN_MS, or until the next Ctrl-C. What is left then is
- * closed with the proactor. */
+/* Serves until Ctrl-C, then drains: for the stop timeout, or until the next Ctrl-C. What is left
+ * then is closed with the proactor. */
 static int serve(struct file_service *server, const struct pro_addr *address)
 {
 	int error = service_open(server, address);
@@ -94,7 +91,7 @@ static int serve(struct file_service *server, const struct pro_addr *address)
 		return error;
 	pro_proactor_reset_event_loop(server->loops.proactor);
 	error = pro_handler_wakeup(&server->handler);
-	return error ? error : sample_loops_run(&server->loops, DRAIN_MS);
+	return error ? error : sample_loops_run(&server->loops, (int64_t)server->stop_timeout_s * 1000);
 }
 
 /* Opens what the service stands on, serves, and closes it again. */
@@ -127,6 +124,7 @@ int main(int argc, char **argv)
 	static struct file_service server = {
 			.request_timeout_s = 10,
 			.stall_timeout_s = 60,
+			.stop_timeout_s = 5,
 			.sessions_max = 4096,
 	};
 	const char *listen = "127.0.0.1:8182";
@@ -142,6 +140,9 @@ int main(int argc, char **argv)
 			{"--stall-timeout", .value = "SECONDS", .number = &server.stall_timeout_s,
 					.number_min = 1, .number_max = 86400,
 					.help = "for a client that takes nothing; default 60"},
+			{"--stop-timeout", .value = "SECONDS", .number = &server.stop_timeout_s,
+					.number_min = 0, .number_max = 86400,
+					.help = "for answers under way at Ctrl-C; default 5"},
 			{"--max-connections", .value = "N", .number = &server.sessions_max, .number_min = 1,
 					.number_max = 1000000, .help = "more are closed at once; default 4096"},
 			sample_threads_option(&server.loops),

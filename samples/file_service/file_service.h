@@ -22,6 +22,7 @@ struct file_service {
 	struct pro_file_root *root;
 	unsigned request_timeout_s; /* for a whole request, from the end of the one before */
 	unsigned stall_timeout_s;   /* for a client that takes nothing of an answer */
+	unsigned stop_timeout_s;    /* for answers under way when it is to stop */
 	unsigned sessions_max;
 
 	atomic_uint places_taken; /* sessions from their making to their end */

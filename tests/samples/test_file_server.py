@@ -910,7 +910,7 @@ def sigint_lets_downloads_finish():
             return True
         return False
 
-    with file_server() as server:
+    with file_server("--stop-timeout", "120") as server:
         idle = Client(server)
         equal(ask(idle, "/hello.txt").body, HELLO)
         lines = Client(server, receive_buffer=8192)
