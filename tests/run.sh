@@ -160,6 +160,16 @@ check_style()
 	add_counts "$work/style.log" || fail "style: it did not end"
 }
 
+# Very many seeds of the simulated port, and how fast it is.
+check_seeds()
+{
+	build seeds || return
+	say "seeds: testing"
+	python3 tests/sim/seeds.py build-seeds/tests "$jobs" "$@" >"$work/seeds.log" 2>&1
+	sed '$d' "$work/seeds.log"
+	add_counts "$work/seeds.log" || fail "seeds: they did not end"
+}
+
 # The port of Windows, under Wine.
 check_windows()
 {
@@ -213,6 +223,11 @@ if [ "$mode" != quick ]; then
 		check_preset asan cc -L quick
 	fi
 	check_preset tsan clang -L quick
+	if [ "$mode" = long ]; then
+		check_seeds --long
+	else
+		check_seeds
+	fi
 	check_windows
 	if [ "$mode" = long ]; then
 		check_fuzz 120

@@ -70,9 +70,15 @@ void transfer_test_init(struct pro_sim_test *test);
 /* Questions that are sent again until they are answered. */
 void dgram_test_init(struct pro_sim_test *test);
 
+/* Runs `count` seeds of a session from `first` on and prints how many operations completed. The
+ * exit status. */
+int run_seeds(void (*init)(struct pro_sim_test *test), const char *first, const char *count);
+
 /* ---- the test cases ---- */
 
 TCase *world_tcase(void);
+/* Those need a process for each seed. */
+TCase *crashes_tcase(void);
 TCase *network_tcase(void);
 TCase *files_tcase(void);
 TCase *sessions_tcase(void);

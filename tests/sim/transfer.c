@@ -87,7 +87,8 @@ static void sender_handle_read_stream(
 	struct pro_file_status status;
 	int error;
 
-	if (result->error) {
+	/* A read that won against the close comes too late: the root may be closed by now. */
+	if (result->error || pro_handler_is_closing(handler)) {
 		pro_handler_close(handler);
 		return;
 	}

@@ -1,4 +1,5 @@
 /* The simulated world itself: time, choices, failures, memory, the runner. */
+#include "../support/os.h"
 #include "probe.h"
 
 #include <stdio.h>
@@ -248,8 +249,6 @@ END_TEST
 
 /* ---- memory ---- */
 
-extern void __asan_init(void) __attribute__((weak));
-
 START_TEST(memory_that_is_written_to_after_its_end_is_found)
 {
 	struct pro_sim *sim = calm_world();
@@ -258,7 +257,7 @@ START_TEST(memory_that_is_written_to_after_its_end_is_found)
 
 	allocator->deallocate(allocator->context, bytes);
 	/* A sanitizer finds that by itself, and would end the program. */
-	if (__asan_init) {
+	if (os_is_sanitized()) {
 		world_end(sim);
 		return;
 	}
@@ -391,8 +390,16 @@ TCase *world_tcase(void)
 	tcase_add_test(tcase, names_of_faults_are_read_back);
 	tcase_add_test(tcase, memory_that_is_written_to_after_its_end_is_found);
 	tcase_add_test(tcase, memory_that_is_freed_twice_or_left_is_found);
+	tcase_add_test(tcase, set_up_that_fails_is_a_failure);
+	return tcase;
+}
+
+TCase *crashes_tcase(void)
+{
+	TCase *tcase = tcase_create("crashes");
+
+	tcase_set_timeout(tcase, 120);
 	tcase_add_test(tcase, failing_seed_is_made_smaller);
 	tcase_add_test(tcase, crash_and_hang_are_failures_of_their_seed);
-	tcase_add_test(tcase, set_up_that_fails_is_a_failure);
 	return tcase;
 }

@@ -1,10 +1,14 @@
-/* Runs a service in simulated worlds. PROACTOR_TEST_LONG=1 takes more seeds. */
+/* Runs a service in simulated worlds. PROACTOR_TEST_LONG=1 takes more seeds.
+ *
+ *   sim_SERVICE                    the tests
+ *   sim_SERVICE seeds FIRST COUNT  only so many seeds */
 #include "service.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define SEEDS       500u
@@ -79,13 +83,19 @@ START_TEST(same_seeds_are_the_same_run)
 }
 END_TEST
 
-int main(void)
+int main(int argc, char **argv)
 {
-	Suite *suite = suite_create(service_name);
-	TCase *tcase = tcase_create("service");
+	Suite *suite;
+	TCase *tcase;
 	SRunner *runner;
 	int failures;
 
+	if (argc == 4 && !strcmp(argv[1], "seeds"))
+		return run_seeds(service_test_init, argv[2], argv[3]);
+	if (argc > 1)
+		return EXIT_FAILURE;
+	suite = suite_create(service_name);
+	tcase = tcase_create("service");
 	tcase_set_timeout(tcase, is_long() ? 1200 : 300);
 	tcase_add_test(tcase, service_holds_over_many_seeds);
 	tcase_add_test(tcase, same_seeds_are_the_same_run);
