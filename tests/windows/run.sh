@@ -17,7 +17,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
 cd "$root" || exit 1
 . tests/common.sh
 traces=build-windows-mingw/tests/windows/traces
-samples="test_echo test_chat test_chat_client test_file_server"
+samples="test_echo test_chat test_chat_client test_file_server test_windows"
 PROACTOR_WINEPREFIX=$work/prefix
 export PROACTOR_WINEPREFIX
 trap 'stop_wine; rm -rf "$work"' EXIT
