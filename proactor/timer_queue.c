@@ -16,6 +16,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "ports/bits.h"
+
 #define DIGIT_BITS  6
 #define DIGIT_MASK  ((uint64_t)PRO__TIMER_SLOTS - 1)
 #define WHEEL_BITS  (DIGIT_BITS * PRO__TIMER_LEVELS)
@@ -32,11 +34,6 @@ void pro__timer_queue_init(struct pro_timer_queue *queue, uint64_t now_ms)
 static unsigned time_digit(uint64_t time_ms, unsigned level)
 {
 	return (unsigned)((time_ms >> (level * DIGIT_BITS)) & DIGIT_MASK);
-}
-
-static unsigned lowest_bit(uint64_t bits)
-{
-	return (unsigned)__builtin_ctzll(bits);
 }
 
 /* ---- where a timer stands ---- */
@@ -62,7 +59,7 @@ static struct place queue_place(struct pro_timer_queue *queue, uint64_t expires_
 		return queue_slot(queue, 0, time_digit(queue->now_ms, 0));
 	if (difference >> WHEEL_BITS)
 		return (struct place){.list = &queue->beyond};
-	level = (unsigned)(63 - __builtin_clzll(difference)) / DIGIT_BITS;
+	level = pro__highest_bit(difference) / DIGIT_BITS;
 	return queue_slot(queue, level, time_digit(expires_ms, level));
 }
 
@@ -128,7 +125,7 @@ static uint64_t queue_level_begin(const struct pro_timer_queue *queue, unsigned 
 	if (level == PRO__TIMER_LEVELS)
 		return ((queue->now_ms >> WHEEL_BITS) + 1) << WHEEL_BITS;
 	above = (queue->now_ms >> shift) & ~DIGIT_MASK;
-	return (above | lowest_bit(queue->occupied[level])) << shift;
+	return (above | pro__lowest_bit(queue->occupied[level])) << shift;
 }
 
 uint64_t pro__timer_queue_next_ms(const struct pro_timer_queue *queue)
