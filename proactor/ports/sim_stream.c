@@ -408,6 +408,8 @@ static void close_with_reset(struct sim_object *object)
 	if (pro__sim_coin(object->sim)) {
 		out->written = out->arrived;
 		out->segments_count = 0;
+		/* The end comes behind the last byte or not at all. */
+		out->end_ns = UINT64_MAX;
 	}
 	send_reset(peer);
 }
