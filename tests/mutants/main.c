@@ -60,14 +60,27 @@ static int outer_set_up(struct pro_sim *sim, void **context)
 	return inner.set_up(sim, context);
 }
 
-static void outer_tear_down(struct pro_sim *sim, void *context)
+static void end_if_failed(const struct pro_sim *sim)
 {
-	inner.tear_down(sim, context);
-	pro_sim_check_memory(sim);
 	if (!pro_sim_failure(sim))
 		return;
 	tell(pro_sim_failure(sim));
 	_exit(EXIT_FAILURE);
+}
+
+/* A library with a mistake may not come to the end of its proactors any more. */
+static void outer_stop(struct pro_sim *sim, void *context)
+{
+	end_if_failed(sim);
+	if (inner.stop)
+		inner.stop(sim, context);
+}
+
+static void outer_tear_down(struct pro_sim *sim, void *context)
+{
+	inner.tear_down(sim, context);
+	pro_sim_check_memory(sim);
+	end_if_failed(sim);
 }
 
 static int run_batch(uint64_t first, uint64_t seeds)
@@ -78,6 +91,7 @@ static int run_batch(uint64_t first, uint64_t seeds)
 	session->init(&inner);
 	outer = inner;
 	outer.set_up = outer_set_up;
+	outer.stop = outer_stop;
 	outer.tear_down = outer_tear_down;
 	outer.is_in_process = true;
 	outer.first_seed = first;
@@ -118,6 +132,8 @@ int main(int argc, char **argv)
 	const uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : SEEDS;
 	uint64_t count;
 
+	/* It would say how many seeds a batch has. */
+	unsetenv("PROACTOR_SIM_SEEDS");
 	for (uint64_t first = 1; first <= seeds; first += count) {
 		/* Most mistakes show at once; the batches grow with what was run. */
 		count = first > 1 ? first : FIRST_BATCH;

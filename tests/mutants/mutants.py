@@ -29,11 +29,11 @@ MUTANTS = [
      "\toperation->flags |= PRO__EVENT_QUEUED;\n"),
     ("busy_object_started", "buffer reused in flight", "proactor/operation.c",
      "\t\tif (operation_state(operation) != PRO__IDLE)\n"
-     "\t\t\treturn pro__refuse(owner->proactor, PRO_EBUSY);\n", ""),
+     "\t\t\treturn operation_is_busy(operation, caller);\n", "\t\t(void)caller;\n"),
     ("busy_object_started_remotely", "buffer reused in flight", "proactor/operation.c",
-     "\tif (atomic_compare_exchange_strong(&operation->state, &idle, PRO__QUEUED))\n\t\treturn 0;\n",
+     "\tif (atomic_compare_exchange_strong(&operation->state, &idle, PRO__QUEUED)) {\n",
      "\tif (atomic_compare_exchange_strong(&operation->state, &idle, PRO__QUEUED) ||\n"
-     "\t\t\toperation->opcode == PRO_OP_READ_STREAM)\n\t\treturn 0;\n"),
+     "\t\t\toperation->opcode == PRO_OP_READ_STREAM) {\n"),
     ("start_after_close", "use after close", "proactor/operation.c",
      "\t\treturn pro__owner_check(owner);\n", "\t\treturn 0;\n"),
     ("timeout_called_cancel", "wrong error", "proactor/operation.c",
@@ -333,4 +333,69 @@ MUTANTS = [
      "\tpro__deallocate(proactor, closing);\n}\n\nstatic void closing_handle_begin",
      "\tpro__deallocate(proactor, closing);\n\tpro__deallocate(proactor, closing);\n}\n\n"
      "static void closing_handle_begin"),
+
+    # ---- the chat service ----
+    ("chat_line_to_the_prompt_only", "data lost", "samples/chat/room.c",
+     "\t\tif (member == except)\n", "\t\tif (member == except || session_is_lagging(member, now_ms) ||\n"
+     "\t\t\t\tpro_asynch_write_stream_queued(&member->writer) > 300)\n"),
+    ("chat_line_to_the_sender_twice", "data doubled", "samples/chat/room.c",
+     "\t\treached++;\n", "\t\tif (reached == 2)\n"
+     "\t\t\tsession_send(member, pro_message_block_duplicate(line));\n\t\treached++;\n"),
+    ("chat_room_forgets_its_last", "use after free", "samples/chat/room.c",
+     "\telse\n\t\troom->last = session->room_prev;\n\tsession->room = NULL;\n", "\tsession->room = NULL;\n"),
+    ("chat_room_lives_on_empty", "use after free", "samples/chat/room.c",
+     "\tif (--room->member_count == 0)\n", "\tif (--room->member_count <= 1)\n"),
+    ("chat_slow_member_stays", "data lost", "samples/chat/session.c",
+     "\t\tsession_drop(session, error == PRO_EFULL ? \"too slow\" : pro_error_text(error));\n",
+     "\t\tif (error != PRO_EFULL)\n\t\t\tsession_drop(session, pro_error_text(error));\n"),
+    ("chat_dropped_only_in_name", "close never ends", "samples/chat/session.c",
+     "\t\tsession_close(session);\n\t}\n}\n\n/* ---- writing ---- */",
+     "\t\tif (!chat->dropped)\n\t\t\tsession->state = SESSION_CLOSED;\n"
+     "\t\tsession_close(session);\n\t}\n}\n\n/* ---- writing ---- */"),
+    ("chat_pause_never_ends", "timer lost", "samples/chat/session.c",
+     "\telse if (session->wait == WAIT_PAUSE)\n\t\tsession_continue(session);\n", ""),
+    ("chat_reads_no_more_after_a_turn", "completion lost", "samples/chat/session_input.c",
+     "\t\tif (!line) {\n\t\t\tsession_read_more(session);\n\t\t\treturn;\n\t\t}\n",
+     "\t\tif (!line) {\n\t\t\tif (lines < 2)\n\t\t\t\tsession_read_more(session);\n\t\t\treturn;\n\t\t}\n"),
+    ("chat_forgets_the_unfinished_line", "data lost", "samples/chat/session_input.c",
+     "\tpro_message_block_crunch(&session->block); /* nobody",
+     "\tif (pro_message_block_length(&session->block) < 8)\n"
+     "\t\tpro_message_block_reset(&session->block);\n"
+     "\tpro_message_block_crunch(&session->block); /* nobody"),
+    ("chat_session_freed_in_the_list", "use after free", "samples/chat/session.c",
+     "\tif (session->next)\n\t\tsession->next->prev = session->prev;\n\tchat->session_count--;\n",
+     "\tchat->session_count--;\n"),
+
+    # ---- the file service ----
+    ("file_closed_twice", "double close", "samples/file_service/session.c",
+     "\t\tpro_proactor_close_handle(session->proactor, result->file);\n\tpro_message_block_release(session->page);\n",
+     "\t\tpro_proactor_close_handle(session->proactor, result->file);\n\tif (result->error)\n"
+     "\t\tpro_proactor_close_handle(session->proactor, result->file);\n"
+     "\tpro_message_block_release(session->page);\n"),
+    ("file_leaked_when_the_client_dies", "handle leaked", "samples/file_service/session.c",
+     "\tif (result->file != PRO_INVALID_HANDLE)\n",
+     "\tif (result->file != PRO_INVALID_HANDLE && !result->error)\n"),
+    ("file_part_passes_for_the_whole", "short write taken for whole", "samples/file_service/session.c",
+     "\t\tpro_socket_set_option(\n\t\t\t\tsession->proactor, pro_handler_handle(handler), PRO_SOCKET_LINGER_RESET, 1);\n",
+     ""),
+    ("file_from_the_beginning", "wrong data", "samples/file_service/session.c",
+     "file == PRO_INVALID_HANDLE ? 0 : offset,", "0 * offset,"),
+    ("file_session_not_forgotten", "close never ends", "samples/file_service/session.c",
+     "\tif (session->is_known)\n\t\tpro_handler_post(&session->server->handler, &session->ended, &news_ended);\n"
+     "\telse\n\t\tsession_free(session);\n",
+     "\tif (!session->is_known)\n\t\tsession_free(session);\n"),
+    ("file_session_freed_in_flight", "use after close", "samples/file_service/session.c",
+     "static void session_close(struct session *session)\n{\n\tpro_handler_close(&session->service.handler);\n}\n",
+     "static void session_close(struct session *session)\n{\n\tpro_handler_close(&session->service.handler);\n"
+     "\tfree(session);\n}\n"),
+    ("file_answer_never_follows", "completion lost", "samples/file_service/session.c",
+     "\tif (session->is_last || session->server->is_draining)\n\t\tsession_linger(session);\n\telse\n"
+     "\t\tsession_begin_request(session);\n",
+     "\tif (session->is_last || session->server->is_draining)\n\t\tsession_linger(session);\n"
+     "\telse if (session->protocol != SESSION_HTTP)\n\t\tsession_begin_request(session);\n"),
+    ("file_line_loses_its_head", "data lost", "samples/file_service/session.c",
+     "\tif (pro_message_block_crunch(&session->input) ||\n",
+     "\tif (pro_message_block_length(&session->input) < 8)\n"
+     "\t\tpro_message_block_reset(&session->input);\n"
+     "\tif (pro_message_block_crunch(&session->input) ||\n"),
 ]

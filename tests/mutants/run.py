@@ -1,17 +1,19 @@
-"""Plants mistakes into the library, one at a time, and sees whether the checker finds each.
+"""Plants mistakes into the library and the services, one at a time, and sees whether the sessions in
+simulated worlds find each.
 
-    python3 tests/mutants/run.py COMPILER INCLUDE_DIR PARTS LIBRARY [NAME ...]
+    python3 run.py --compiler CC --include DIR --libraries LIBRARY ...
+                   --program PREFIX ARCHIVE ... [--program ...] [--only NAME ...]
 
-COMPILER is the command to compile and link with, its options included; PARTS the archive of the
-checker; LIBRARY the archive of the library without mistakes. Only the changed file is compiled: its
-object comes first, so that the archive's own is left out. Tells which seed found each mistake;
-fails when one is not found within SEEDS seeds of each session, or when its text does not stand in
-the file exactly once.
+A mistake in a file whose path begins with PREFIX is looked for by the program that the archives
+make, any other by that with the prefix "library". Only the changed file is compiled: its object comes first, so that the
+archive's own is left out. Tells which seed found each mistake; fails when one is not found within
+SEEDS seeds of each session, or when its text does not stand in the file exactly once.
 """
 
+import argparse
 import concurrent.futures
 import os
-import shlex
+import re
 import shutil
 import subprocess
 import sys
@@ -22,85 +24,99 @@ import mutants
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SEEDS = 2000
-# Against hangs; a session of its own limits each seed.
-TIMEOUT_S = 600
+# Of a service, whose seeds take longer.
+SERVICE_SEEDS = 500
+# Against hangs; the sessions limit each seed.
+TIMEOUT_S = 800
 
 
-class Mutation:
-    def __init__(self, compiler, include, parts, library, folder):
-        self.compiler = shlex.split(compiler)
-        self.include = include
-        self.parts = parts
-        self.library = library
-        self.folder = folder
-
-    def command(self, source, file, program):
-        return [*self.compiler, "-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-w", "-I", self.include,
-                "-iquote", os.path.join(ROOT, os.path.dirname(file)), source, self.parts,
-                self.library, "-o", program]
-
-    def build(self, mutant, program):
-        """Returns what is wrong, or None."""
-        name, _, file, old, new = mutant
-        with open(os.path.join(ROOT, file), encoding="utf-8") as original:
-            text = original.read()
-        if text.count(old) != 1:
-            return "its text stands %d times in %s" % (text.count(old), file)
-        if old == new:
-            return "it changes nothing"
-        source = os.path.join(self.folder, "%s_%s" % (name, os.path.basename(file)))
-        with open(source, "w", encoding="utf-8") as changed:
-            changed.write(text.replace(old, new))
-        command = self.command(source, file, program)
-        # What the archives need of the system; a library without io_uring needs less.
-        for libraries in (["-luring", "-lpthread"], ["-lpthread"]):
-            result = subprocess.run([*command, *libraries], capture_output=True, text=True,
-                                    check=False)
-            if result.returncode == 0:
-                return None
-        return "it does not compile: " + result.stderr.strip()[-800:]
-
-    def run(self, mutant):
-        """(whether it was found, what is to be told)"""
-        program = os.path.join(self.folder, mutant[0])
-        problem = self.build(mutant, program)
-        if problem:
-            return False, problem
-        began = time.monotonic()
-        try:
-            result = subprocess.run([program, str(SEEDS)], capture_output=True, text=True,
-                                    timeout=TIMEOUT_S, check=False)
-        except subprocess.TimeoutExpired:
-            return False, "the checker does not end"
-        finally:
-            os.remove(program)
-        told = result.stdout.strip().splitlines()[-1:] or ["status %d" % result.returncode]
-        return result.returncode == 1, "%s (%.1f s)" % (told[0], time.monotonic() - began)
+def parse_arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--compiler", required=True)
+    parser.add_argument("--include", required=True)
+    parser.add_argument("--libraries", nargs="*", default=[])
+    parser.add_argument("--program", nargs="+", action="append", required=True)
+    parser.add_argument("--only", nargs="*", default=[])
+    # Values may begin with a minus.
+    words = [word.replace("-", "\0", 1) if word.startswith(("-l", "-W", "-L", "-p")) else word
+             for word in sys.argv[1:]]
+    arguments = parser.parse_args(words)
+    arguments.libraries = [word.replace("\0", "-") for word in arguments.libraries]
+    arguments.program = {prefix: [word.replace("\0", "-") for word in archives]
+                         for prefix, *archives in arguments.program}
+    return arguments
 
 
-def main(arguments):
-    compiler, include, parts, library, *names = arguments
-    # Sessions are what the checker chooses.
-    for name in [name for name in os.environ if name.startswith("PROACTOR_")]:
-        del os.environ[name]
-    wanted = [mutant for mutant in mutants.MUTANTS if not names or mutant[0] in names]
+def build(arguments, folder, mutant):
+    """(the program, None), or (None, what is wrong)"""
+    name, _, file, old, new = mutant
+    with open(os.path.join(ROOT, file), encoding="utf-8") as original:
+        text = original.read()
+    if text.count(old) != 1:
+        return None, "its text stands %d times in %s" % (text.count(old), file)
+    if old == new:
+        return None, "it changes nothing"
+    source = os.path.join(folder, "%s_%s" % (name, os.path.basename(file)))
+    with open(source, "w", encoding="utf-8") as changed:
+        changed.write(text.replace(old, new))
+    prefix = next((prefix for prefix in arguments.program if file.startswith(prefix)), "library")
+    program = os.path.join(folder, name)
+    result = subprocess.run(
+        [arguments.compiler, "-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-w",
+         "-I", arguments.include, "-iquote", os.path.join(ROOT, os.path.dirname(file)), source,
+         *arguments.program[prefix], *arguments.libraries, "-o", program],
+        capture_output=True, text=True, check=False)
+    if result.returncode:
+        return None, "it does not compile: " + result.stderr.strip()[-800:]
+    return program, None
+
+
+def told(output):
+    """The line that says what was found."""
+    lines = [line for line in output.splitlines() if re.search(r"seeds? \d+.*: ", line)]
+    return lines[0] if lines else output.strip()[-300:]
+
+
+def run(arguments, folder, mutant):
+    """(whether it was found, what is to be told)"""
+    program, problem = build(arguments, folder, mutant)
+    if problem:
+        return False, problem
+    began = time.monotonic()
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.startswith("PROACTOR_")}
+    # For the programs of services; the library's own knows it by itself.
+    environment["PROACTOR_SIM_SEEDS"] = str(SERVICE_SEEDS)
+    try:
+        result = subprocess.run([program], capture_output=True, text=True, errors="replace",
+                                timeout=TIMEOUT_S, check=False, env=environment)
+    except subprocess.TimeoutExpired:
+        return False, "the program does not end"
+    finally:
+        os.remove(program)
+    return result.returncode == 1, "%s (%.1f s)" % (told(result.stdout), time.monotonic() - began)
+
+
+def main():
+    arguments = parse_arguments()
+    wanted = [mutant for mutant in mutants.MUTANTS
+              if not arguments.only or mutant[0] in arguments.only]
     assert len({mutant[0] for mutant in wanted}) == len(wanted), "two have one name"
     folder = tempfile.mkdtemp()
     survivors = 0
     try:
-        mutation = Mutation(compiler, include, parts, library, folder)
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            for mutant, (is_found, told) in zip(wanted, pool.map(mutation.run, wanted)):
+            ends = pool.map(lambda mutant: run(arguments, folder, mutant), wanted)
+            for mutant, (is_found, what) in zip(wanted, ends):
                 print("%s %s [%s]: %s" % ("killed" if is_found else "SURVIVED", mutant[0],
-                                          mutant[1], told), flush=True)
+                                          mutant[1], what), flush=True)
                 survivors += not is_found
     finally:
         shutil.rmtree(folder)
-    kinds = len({mutant[1] for mutant in wanted})
     print("%d of %d mistakes of %d kinds found within %d seeds" % (
-        len(wanted) - survivors, len(wanted), kinds, SEEDS))
+        len(wanted) - survivors, len(wanted), len({mutant[1] for mutant in wanted}), SEEDS))
     return 1 if survivors else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
