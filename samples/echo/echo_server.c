@@ -12,7 +12,7 @@ struct echo {
 	struct pro_asynch_read_stream reader;
 	struct pro_asynch_write_stream writer;
 	struct pro_message_block block;
-	unsigned char bytes[4096];
+	unsigned char bytes[16384];
 };
 
 static struct echo *echo_from_handler(struct pro_handler *handler)

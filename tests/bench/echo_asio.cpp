@@ -39,7 +39,7 @@ class session : public std::enable_shared_from_this<session>
 	}
 
 	tcp::socket socket_;
-	std::array<char, 4096> bytes_;
+	std::array<char, 16384> bytes_;
 };
 
 static void accept(tcp::acceptor &acceptor)

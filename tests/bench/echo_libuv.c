@@ -1,5 +1,6 @@
 /* The same echo server on libuv, as its guide does it: a buffer per connection, uv_write with a
  * request per write (kept in the connection, since one write is under way at a time). */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -9,7 +10,7 @@ struct connection {
 	uv_tcp_t tcp;
 	uv_write_t write;
 	uv_buf_t out;
-	char bytes[4096];
+	char bytes[16384];
 };
 
 static void on_closed(uv_handle_t *handle)
@@ -85,6 +86,7 @@ int main(void)
 	uv_tcp_t listener;
 	int length = sizeof(bound);
 
+	signal(SIGPIPE, SIG_IGN);
 	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);

@@ -16,7 +16,7 @@ struct connection {
 	int fd;
 	int got;  /* bytes of the last receive */
 	int sent; /* of them; equal to got: a receive is under way */
-	unsigned char bytes[4096];
+	unsigned char bytes[16384];
 };
 
 static _Thread_local struct io_uring ring;

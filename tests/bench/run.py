@@ -103,7 +103,10 @@ def load(build, port, options, seconds, messages=None):
                str(options.depth), str(seconds)]
     if messages:
         command.append(str(messages))
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise SystemExit(f"{' '.join(command)}: {result.stderr}")
+    output = result.stdout.split()
     return dict(zip(output[::2], map(float, output[1::2])))
 
 
