@@ -86,7 +86,7 @@ static void on_arrival(int arrivals)
 {
 	struct connection *connection = calloc(1, sizeof(*connection));
 
-	if (!connection || read(arrivals, &connection->fd, sizeof(int)) != sizeof(int))
+	if (!connection || (connection->fd = peer_take(arrivals)) < 0)
 		peer_die("arrival");
 	watch(connection, EPOLLIN, EPOLL_CTL_ADD);
 }

@@ -3,6 +3,7 @@
  * again. Nothing of it survives a full queue or a broken ring: it ends then. */
 #include <errno.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -20,7 +21,6 @@ struct connection {
 };
 
 static _Thread_local struct io_uring ring;
-static _Thread_local int arrived; /* the kernel writes it */
 
 static struct io_uring_sqe *next_entry(void)
 {
@@ -56,7 +56,7 @@ static void await_arrival(int arrivals)
 {
 	struct io_uring_sqe *sqe = next_entry();
 
-	io_uring_prep_read(sqe, arrivals, &arrived, sizeof(arrived), 0);
+	io_uring_prep_poll_add(sqe, arrivals, POLLIN);
 	io_uring_sqe_set_data(sqe, NULL);
 }
 
@@ -69,13 +69,12 @@ static void drop(struct connection *connection)
 	free(connection);
 }
 
-static void on_arrival(int arrivals, int result)
+static void on_arrival(int arrivals)
 {
 	struct connection *connection = calloc(1, sizeof(*connection));
 
-	if (!connection || result != sizeof(arrived))
+	if (!connection || (connection->fd = peer_take(arrivals)) < 0)
 		peer_die("arrival");
-	connection->fd = arrived;
 	receive(connection);
 	await_arrival(arrivals);
 }
@@ -122,7 +121,7 @@ static void serve(int arrivals)
 
 			count++;
 			if (!data)
-				on_arrival(arrivals, cqe->res);
+				on_arrival(arrivals);
 			else if (data != &ring)
 				on_completion(data, cqe->res);
 		}

@@ -48,12 +48,44 @@ static void *thread_main(void *argument)
 	return NULL;
 }
 
+static int take_accepted(int listener)
+{
+	int one = 1;
+	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return fd;
+}
+
+static int listener_of_one = -1;
+
+int peer_take(int arrivals)
+{
+	int fd;
+
+	if (arrivals == listener_of_one)
+		return take_accepted(arrivals);
+	if (read(arrivals, &fd, sizeof(fd)) != sizeof(fd))
+		peer_die("read");
+	return fd;
+}
+
+static _Noreturn void deal(const struct server *servers, unsigned count, int listener)
+{
+	for (unsigned turn = 0;; turn++) {
+		int fd = take_accepted(listener);
+
+		if (fd < 0 || write(servers[turn % count].arrivals[1], &fd, sizeof(fd)) != sizeof(fd))
+			peer_die("accept");
+	}
+}
+
 int peer_main(int argc, char **argv, void (*serve)(int arrivals))
 {
 	static struct server servers[THREADS_MAX];
 	const unsigned count = argc > 1 ? (unsigned)atoi(argv[1]) : 1;
 	struct rlimit limit;
-	int one = 1;
 
 	if (count < 1 || count > THREADS_MAX) {
 		fprintf(stderr, "usage: %s [THREADS]\n", argv[0]);
@@ -62,7 +94,7 @@ int peer_main(int argc, char **argv, void (*serve)(int arrivals))
 	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; count > 1 && i < count; i++) {
 		pthread_t thread;
 
 		servers[i].serve = serve;
@@ -70,13 +102,9 @@ int peer_main(int argc, char **argv, void (*serve)(int arrivals))
 			peer_die("start");
 	}
 	int listener = listen_anywhere();
-	for (unsigned turn = 0;; turn++) {
-		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd < 0)
-			peer_die("accept");
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		if (write(servers[turn % count].arrivals[1], &fd, sizeof(fd)) != sizeof(fd))
-			peer_die("write");
-	}
+	if (count > 1)
+		deal(servers, count, listener);
+	listener_of_one = listener;
+	serve(listener);
+	return 1;
 }

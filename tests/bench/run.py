@@ -10,10 +10,10 @@ hand-written loop), messages per server CPU-second relative to it, the rate, the
 thread of it was switched away for each message. Without --threads all serve by one thread and the hand-written
 epoll loop is the first; with it by so many, and the first is a hand-written ring on each thread. A server that is
 not built or does not start is left out; --only names parts of the names of those that are to run, --against the
-folder of another build whose echo_server runs too. With --instructions it also counts user instructions per message by
-callgrind (the difference of two runs, so that the start does not count). It runs in a network namespace of its own,
-in which TCP uses reno: other defaults, bbr above all, pace the loopback by timers and turn the ranking round.
-Nothing here is a pass or fail.
+folder of another build whose echo_server runs too. With --instructions it also counts user instructions per message
+by callgrind (the difference of two runs, so that the start does not count), and those among them that lock. It runs
+in a network namespace of its own, in which TCP uses reno: other defaults, bbr above all, pace the loopback by timers
+and turn the ranking round. Nothing here is a pass or fail.
 
 On Debian: apt-get install liburing-dev libuv1-dev libasio-dev g++ valgrind"""
 import argparse
@@ -132,22 +132,51 @@ def measure(options):
     return {name: rounds for name, rounds in results.items() if rounds}
 
 
+def locked_addresses(binary):
+    """Where a program or library has an instruction that locks the bus: one with the prefix, or an exchange with
+    memory."""
+    listing = subprocess.run(["objdump", "-d", "--no-show-raw-insn", binary], capture_output=True, text=True).stdout
+    return {int(address, 16) for address in re.findall(r"^ *([0-9a-f]+):\t(?:lock |xchg .*\()", listing, re.M)}
+
+
+def count_instructions(dump, locked):
+    """All instructions of a dump, and those among them that lock."""
+    names, total, found, binary, is_call = {}, 0, 0, None, False
+    for line in dump:
+        if match := re.match(r"ob=\((\d+)\)(?: (.*))?", line):
+            names.setdefault(match.group(1), match.group(2))
+            binary = names[match.group(1)]
+            if binary not in locked:
+                locked[binary] = locked_addresses(binary)
+        elif match := re.match(r"cob=\((\d+)\) (.*)", line):
+            names[match.group(1)] = match.group(2)
+        elif line.startswith("calls="):
+            is_call = True
+        elif match := re.match(r"0x([0-9a-f]+) \S+ (\d+)", line):
+            if not is_call:
+                total += int(match.group(2))
+                found += int(match.group(2)) if int(match.group(1), 16) in locked[binary] else 0
+            is_call = False
+    return total, found
+
+
 def instructions(options, command, environment):
     """The difference of two dumps of one process, so that neither start nor connecting counts. It is killed: a
     signal that interrupts the wait in a ring can hang valgrind."""
-    counts = []
+    counts, locked = [], {}
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/callgrind"
-        server = Server(command, environment, ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"])
+        server = Server(command, environment, ["valgrind", "--tool=callgrind", "--dump-instr=yes", "--compress-pos=no",
+                                               f"--callgrind-out-file={out}"])
         for number, messages in enumerate((2000, 12000), start=1):
             load(options.build, server.port, options, 120, messages)
             subprocess.run(["callgrind_control", "-d", "bench", str(server.process.pid)], check=True,
                            capture_output=True)
             with open(f"{out}.{number}") as file:
-                counts.append(int(re.search(r"^(?:summary|totals): (\d+)", file.read(), re.M).group(1)))
+                counts.append(count_instructions(file, locked))
         server.process.kill()
         server.process.wait()
-    return (counts[1] - counts[0]) / 10000
+    return [(later - earlier) / 10000 for earlier, later in zip(*counts)]
 
 
 def report(options, results):
@@ -156,7 +185,7 @@ def report(options, results):
           f"{options.threads or 1} threads, {options.rounds} rounds of {options.seconds} s")
     head = (f"{'server':26} {'CPU/message':>12} {'messages/CPU':>13} {'µs':>7} {'messages/s':>11} {'p99 µs':>7} "
             f"{'sleeps':>7}")
-    print(head + (f" {'instructions':>13}" if options.instructions else ""))
+    print(head + (f" {'instructions':>13} {'locked':>7}" if options.instructions else ""))
     for name, command, environment in servers(options):
         rounds = results.get(name)
         if not rounds:
@@ -167,7 +196,7 @@ def report(options, results):
                 f"{statistics.median(r['p99_us'] for r in rounds):7.0f} "
                 f"{statistics.median(r['switches'] for r in rounds):7.2f}")
         if options.instructions:
-            line += f" {instructions(options, command, environment):13.0f}"
+            line += " {:13.0f} {:7.2f}".format(*instructions(options, command, environment))
         print(line, flush=True)
 
 
