@@ -602,7 +602,7 @@ int pro__crew_run(struct pro_proactor *proactor, uint64_t deadline_ns, bool heed
 	int count = 0;
 
 	/* The lock of a forked child may be held for ever. */
-	if (proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port))
+	if (pro__is_forked(proactor))
 		return PRO_EFORKED;
 	if (seat_of(proactor))
 		return PRO_EBUSY;
@@ -643,7 +643,7 @@ void pro_proactor_begin_blocking(struct pro_proactor *proactor)
 	struct seat *seat = crew ? seat_of(proactor) : NULL;
 	const struct pro_proactor *inner;
 
-	if (!seat || seat->is_blocking)
+	if (!seat || seat->is_blocking || pro__is_forked(proactor))
 		return;
 	inner = pro__set_current_loop(NULL);
 	crew_lock(proactor);
@@ -668,7 +668,7 @@ void pro_proactor_end_blocking(struct pro_proactor *proactor)
 	struct seat *seat = crew ? seat_of(proactor) : NULL;
 	const struct pro_proactor *inner;
 
-	if (!seat || !seat->is_blocking)
+	if (!seat || !seat->is_blocking || pro__is_forked(proactor))
 		return;
 	inner = pro__set_current_loop(NULL);
 	crew_lock(proactor);

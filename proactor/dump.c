@@ -154,7 +154,7 @@ int pro_proactor_dump(struct pro_proactor *proactor, pro_dump_function write, vo
 
 	if (!proactor)
 		return PRO_EINVAL;
-	if (proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port))
+	if (pro__is_forked(proactor))
 		return PRO_EFORKED;
 	if (!atomic_compare_exchange_strong(&proactor->dump.state, &none, DUMP_BEING_ASKED))
 		return PRO_EBUSY;

@@ -38,7 +38,7 @@ int pro_proactor_close_handle(struct pro_proactor *proactor, pro_handle handle)
 
 	if (!proactor || handle == PRO_INVALID_HANDLE)
 		return PRO_EINVAL;
-	if (proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port)) {
+	if (pro__is_forked(proactor)) {
 		proactor->port_vtbl->world->close_now(proactor->port, handle);
 		return 0;
 	}

@@ -473,6 +473,7 @@ int pro_operation_cancel(struct pro_operation *operation)
 {
 	uint32_t flight;
 	uint32_t asked;
+	int error;
 
 	if (!operation || !operation->owner)
 		return PRO_EINVAL;
@@ -481,9 +482,10 @@ int pro_operation_cancel(struct pro_operation *operation)
 	flight = atomic_load(&operation->flight);
 	if (operation_state(operation) == PRO__IDLE || operation_state(operation) == PRO__READY)
 		return PRO_ENOTFOUND;
+	error = pro__owner_enter(operation->owner);
 	/* A closing owner has asked already; so this is no error to tell. */
-	if (pro__owner_enter(operation->owner))
-		return 0;
+	if (error)
+		return error == PRO_ECLOSED ? 0 : error;
 	asked = atomic_load(&operation->cancel_flight);
 	while ((int32_t)(flight - asked) > 0 &&
 			!atomic_compare_exchange_weak(&operation->cancel_flight, &asked, flight))

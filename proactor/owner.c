@@ -277,7 +277,7 @@ int pro__owner_enter(struct pro_owner *owner)
 	const struct pro_proactor *proactor = owner->proactor;
 	uint32_t word;
 
-	if (proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port))
+	if (pro__is_forked(proactor))
 		return PRO_EFORKED;
 	word = atomic_load(&owner->state);
 	/* Whoever is refused may free the owner at once, so no hold is taken then. */
@@ -343,7 +343,7 @@ int pro__owner_check(const struct pro_owner *owner)
 	if (pro__owner_is_closing(owner) ||
 			atomic_load_explicit(&proactor->is_shutdown, memory_order_relaxed))
 		return pro__refuse(owner->proactor, PRO_ECLOSED);
-	if (proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port))
+	if (pro__is_forked(proactor))
 		return pro__refuse(owner->proactor, PRO_EFORKED);
 	return 0;
 }
@@ -356,7 +356,7 @@ void pro__owner_announce(struct pro_owner *owner)
 		pro__owner_register(owner);
 		return;
 	}
-	if (proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port))
+	if (pro__is_forked(proactor))
 		return;
 	/* During a shutdown too: then it is closed. */
 	pro__owner_hold_remote(owner);

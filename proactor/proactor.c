@@ -340,7 +340,7 @@ static int proactor_enter(struct pro_proactor *proactor, const struct pro_proact
 {
 	int error;
 
-	if (proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port))
+	if (pro__is_forked(proactor))
 		return PRO_EFORKED;
 	if (atomic_exchange(&proactor->is_running, true))
 		return PRO_EBUSY;
@@ -509,7 +509,7 @@ int pro_proactor_destroy(struct pro_proactor *proactor)
 
 	if (!proactor)
 		return 0;
-	is_forked = proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port);
+	is_forked = pro__is_forked(proactor);
 	if (!is_forked) {
 		if (proactor_is_running(proactor))
 			return PRO_EBUSY;

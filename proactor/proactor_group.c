@@ -1,8 +1,8 @@
 /* Groups: one proactor and one thread each. */
 #include <proactor/proactor_group.h>
 
-#include "engine.h"
 #include "ports/thread.h"
+#include "proactor_private.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -129,6 +129,11 @@ void pro_proactor_group_stop(struct pro_proactor_group *group)
 {
 	if (!group || group->running == 0)
 		return;
+	/* A forked child has none of the threads. */
+	if (pro__is_forked(group->members[0].proactor)) {
+		group->running = 0;
+		return;
+	}
 	for (unsigned i = 0; i < group->count; i++)
 		pro_proactor_shutdown(group->members[i].proactor);
 	for (; group->running > 0; group->running--)

@@ -65,6 +65,12 @@ static inline void pro__counter_raise(pro__counter *counter, uint64_t value)
 		atomic_store_explicit(counter, value, memory_order_relaxed);
 }
 
+/* Whether this process is a forked child of the one that made the proactor. */
+static inline bool pro__is_forked(const struct pro_proactor *proactor)
+{
+	return proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port);
+}
+
 /* Frees a proactor in which nothing is left (proactor_create.c). */
 void pro__proactor_free(struct pro_proactor *proactor);
 
