@@ -114,8 +114,9 @@ PRO_API int pro_proactor_run_event_loop(struct pro_proactor *proactor);
  * before (unless ended). ACE: run_event_loop(tv). Since 0.1. */
 PRO_API int pro_proactor_run_event_loop_for(struct pro_proactor *proactor, int64_t limit_ms);
 
-/* Makes the loop return after the callback that runs. Stays in force until reset. [any thread,
- * signal handlers too] ACE: end_event_loop. Since 0.1. */
+/* Makes the loop return after the callback that runs; each thread of a shared one after what it has
+ * taken, some 50 µs of callbacks. Stays in force until reset. [any thread, signal handlers too]
+ * ACE: end_event_loop. Since 0.1. */
 PRO_API void pro_proactor_end_event_loop(struct pro_proactor *proactor);
 /* Lets the loop run again after an end. [any thread] ACE: reset_event_loop. Since 0.1. */
 PRO_API void pro_proactor_reset_event_loop(struct pro_proactor *proactor);

@@ -513,16 +513,44 @@ static void end_blockers(unsigned count)
 		sem_post(&unblock);
 }
 
+/* The best of some runs of 10,000 echoes: the machine may be busy. */
+static uint64_t time_echoes(void)
+{
+	uint64_t best_ms = UINT64_MAX;
+
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t began_ms = os_now_ms();
+
+		start_echoes(10, 10000);
+		await_done();
+		if (os_now_ms() - began_ms < best_ms)
+			best_ms = os_now_ms() - began_ms;
+		for (unsigned j = 0; j < 20; j++)
+			pro_handler_close(&sides[j].service.handler);
+		for (unsigned j = 0; j < 20; j++)
+			wait_for(&side_closed);
+	}
+	return best_ms;
+}
+
+/* At full rate: as when nothing is blocked, within what a busy machine makes of that. */
 START_TEST(declared_blocking_gives_the_slot_to_a_spare)
 {
+	uint64_t free_ms;
+	uint64_t blocked_ms;
+
 	open_crew(2, 4);
+	sem_init(&side_closed, 0, 0);
+	free_ms = time_echoes();
 	start_blockers(2, true);
 	wait_for(&blocked);
 	wait_for(&blocked);
-	start_echoes(10, 10000);
-	await_done();
+	blocked_ms = time_echoes();
 	end_blockers(2);
 	close_crew();
+	printf("10000 echoes: %llu ms, with two blocked callbacks %llu ms\n",
+			(unsigned long long)free_ms, (unsigned long long)blocked_ms);
+	ck_assert_uint_le(blocked_ms, 3 * free_ms + 100);
 }
 END_TEST
 

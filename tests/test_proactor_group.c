@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -171,7 +172,8 @@ static void close_group(void)
 	ck_assert_uint_eq(opened_in_all(), closed);
 }
 
-static void converse(void)
+/* A peer that has got its byte back. */
+static int converse(void)
 {
 	char byte = 'a';
 	int peer = os_connect(pro_asynch_acceptor_addr(&acceptor));
@@ -179,7 +181,15 @@ static void converse(void)
 	os_send(peer, "x", 1);
 	ck_assert_uint_eq(os_receive(peer, &byte, 1, 10000), 1);
 	ck_assert_int_eq(byte, 'x');
-	os_close(peer);
+	return peer;
+}
+
+static void assert_spread_evenly(unsigned count)
+{
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		ck_assert_uint_ge(opened[i], count / MEMBERS * 9 / 10);
+		ck_assert_uint_le(opened[i], count / MEMBERS * 11 / 10 + 1);
+	}
 }
 
 /* _i: pinned */
@@ -189,14 +199,42 @@ START_TEST(connections_are_spread_evenly_and_stay)
 
 	open_group(_i);
 	for (unsigned i = 0; i < count; i++)
-		converse();
+		os_close(converse());
 	close_group();
-	for (unsigned i = 0; i < MEMBERS; i++) {
-		ck_assert_uint_ge(opened[i], count / MEMBERS * 9 / 10);
-		ck_assert_uint_le(opened[i], count / MEMBERS * 11 / 10 + 1);
+	assert_spread_evenly(count);
+	for (unsigned i = 0; i < MEMBERS; i++)
 		for (unsigned j = 0; j < i; j++)
 			ck_assert_int_ne(threads[i], threads[j]);
+}
+END_TEST
+
+/* Both ends of each connection are this process's. */
+START_TEST(thousands_at_once_are_spread_evenly_and_drained)
+{
+	unsigned count = world_number(900, 10000);
+	unsigned fitting = (os_raise_descriptor_limit() - 100) / 2;
+	int *peers;
+
+	if (count > fitting)
+		count = fitting;
+	peers = malloc(count * sizeof(*peers));
+	ck_assert_ptr_nonnull(peers);
+	open_group(false);
+	for (unsigned i = 0; i < count; i++)
+		peers[i] = converse();
+	assert_spread_evenly(count);
+	ck_assert_uint_eq(closed, 0);
+	pro_proactor_group_stop(group);
+	for (unsigned i = 0; i < count; i++) {
+		char byte;
+
+		ck_assert_uint_eq(os_receive(peers[i], &byte, 1, 10000), 0);
+		os_close(peers[i]);
 	}
+	close_group();
+	ck_assert_uint_eq(closed, count);
+	printf("%u connections at once\n", count);
+	free(peers);
 }
 END_TEST
 
@@ -272,6 +310,7 @@ int main(void)
 
 	tcase_set_timeout(tcase, world_is_long() ? 600 : 60);
 	tcase_add_loop_test(tcase, connections_are_spread_evenly_and_stay, 0, 2);
+	tcase_add_test(tcase, thousands_at_once_are_spread_evenly_and_drained);
 	tcase_add_loop_test(tcase, a_stop_drains_all, 0, 5);
 	tcase_add_test(tcase, members_are_found);
 	tcase_add_test(tcase, options_are_checked);

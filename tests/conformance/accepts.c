@@ -457,8 +457,8 @@ void scenario_firehose_does_not_starve_100_peers(struct world *world)
 	world_close_recorders(world);
 	echo_server_close(world, &server);
 	/* An echo is two waits for bytes, that of the server and that of the client. A simulated
-	 * network has latency. */
-	ck_assert_msg(world_is_simulated() || slowest <= 2 * BATCHES_MAX,
+	 * network has latency; a turn of a shared loop is short, since others may go on. */
+	ck_assert_msg(world_is_simulated() || world_is_shared() || slowest <= 2 * BATCHES_MAX,
 			"a peer waited %llu turns of the loop for its echo", (unsigned long long)slowest);
 	free(hose);
 	free(clients);

@@ -30,6 +30,7 @@ static void end_the_loop(struct recorder *recorder, const struct event *event)
 void scenario_end_stops_the_loop_after_the_running_callback(struct world *world)
 {
 	struct recorder *first, *second;
+	unsigned ended_after;
 
 	world_open(world);
 	first = recorder_create(world, "first");
@@ -41,13 +42,16 @@ void scenario_end_stops_the_loop_after_the_running_callback(struct world *world)
 	ASSERT_OK(pro_handler_wakeup(recorder_handler(second)));
 	world_enter_loop();
 	ASSERT_OK(pro_proactor_run_event_loop(world->proactor));
-	ck_assert_uint_eq(first->count[EVENT_WAKEUP] + second->count[EVENT_WAKEUP], 1);
+	/* A thread of a shared loop calls what it has taken. */
+	ended_after = first->count[EVENT_WAKEUP] + second->count[EVENT_WAKEUP];
+	ck_assert(ended_after == 1 || (ended_after == 2 && world_is_shared()));
 	ck_assert(pro_proactor_event_loop_done(world->proactor));
 	ASSERT_OK(pro_proactor_run_event_loop(world->proactor));
-	ck_assert_uint_eq(first->count[EVENT_WAKEUP] + second->count[EVENT_WAKEUP], 1);
+	ck_assert_uint_eq(first->count[EVENT_WAKEUP] + second->count[EVENT_WAKEUP], ended_after);
 	pro_proactor_reset_event_loop(world->proactor);
 	ck_assert(!pro_proactor_event_loop_done(world->proactor));
-	ASSERT_OK(pro_proactor_run_event_loop(world->proactor));
+	if (ended_after == 1)
+		ASSERT_OK(pro_proactor_run_event_loop(world->proactor));
 	world_leave_loop();
 	ck_assert_uint_eq(first->count[EVENT_WAKEUP] + second->count[EVENT_WAKEUP], 2);
 	pro_proactor_reset_event_loop(world->proactor);

@@ -286,11 +286,20 @@ void os_unlimit_descriptors(void)
 		close(fillers[--fillers_count]);
 }
 
+#define DESCRIPTORS_WANTED 65536
+
 unsigned os_raise_descriptor_limit(void)
 {
 	struct rlimit limit;
 
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	/* Beyond the hard limit when this process may. */
+	if (limit.rlim_max < DESCRIPTORS_WANTED) {
+		struct rlimit wanted = {.rlim_cur = DESCRIPTORS_WANTED, .rlim_max = DESCRIPTORS_WANTED};
+
+		if (setrlimit(RLIMIT_NOFILE, &wanted) == 0)
+			return DESCRIPTORS_WANTED;
+	}
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	return limit.rlim_cur > 1000000 ? 1000000 : (unsigned)limit.rlim_cur;
