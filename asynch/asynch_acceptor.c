@@ -224,6 +224,7 @@ int pro_asynch_acceptor_open_with(struct pro_asynch_acceptor *acceptor,
 		const struct pro_asynch_acceptor_vtbl *vtbl, struct pro_proactor *proactor,
 		const struct pro_addr *local, const struct pro_asynch_acceptor_options *options)
 {
+	const struct pro_port_world *world;
 	pro_handle listener;
 	int error;
 
@@ -237,6 +238,7 @@ int pro_asynch_acceptor_open_with(struct pro_asynch_acceptor *acceptor,
 		return error;
 	if (pro__owner_check(&acceptor->handler.owner))
 		return PRO_ECLOSED;
+	world = pro__port_vtbl(proactor)->world;
 	error = pro_socket_listen(proactor, local, options->backlog, &listener);
 	if (error)
 		return error;
@@ -244,7 +246,7 @@ int pro_asynch_acceptor_open_with(struct pro_asynch_acceptor *acceptor,
 	acceptor->back_off_ms = BACK_OFF_FIRST_MS;
 	acceptor->accepts_count = options->initial_accepts;
 	acceptor->no_delay = options->no_delay;
-	acceptor->group = options->group;
+	acceptor->group = !world->can_move || world->can_move(local) ? options->group : NULL;
 	error = pro_socket_local_addr(proactor, listener, &acceptor->local);
 	if (error) {
 		pro_proactor_close_handle(proactor, listener);

@@ -11,6 +11,10 @@
 #define BUCKETS_FIRST     64
 #define HANDLES_PER_CHUNK 64
 
+/* Words of the system that its user headers lack. */
+#define FILE_MODE_INFORMATION 16
+#define FILE_SYNCHRONOUS      0x30 /* FILE_SYNCHRONOUS_IO_ALERT or …_NONALERT */
+
 struct iocp_handle_chunk {
 	struct iocp_handle_chunk *next;
 	struct iocp_handle handles[HANDLES_PER_CHUNK];
@@ -216,6 +220,21 @@ static void ignore_unreachable(struct iocp_port *port, struct iocp_handle *handl
 			0, &done, NULL, NULL);
 }
 
+/* Whether it was opened so that calls on it can only be waited for. What can not be associated
+ * though it was not belongs to another completion port, another proactor's for one. */
+static bool is_synchronous(struct iocp_port *port, const struct iocp_handle *handle)
+{
+	ULONG_PTR status[2];
+	ULONG mode;
+
+	port->calls++;
+	if (!port->win32.NtQueryInformationFile ||
+			port->win32.NtQueryInformationFile(
+					handle->value, status, &mode, sizeof(mode), FILE_MODE_INFORMATION) < 0)
+		return true;
+	return mode & FILE_SYNCHRONOUS;
+}
+
 /* Looks at what the value is, and makes it ready for overlapped calls if it is to have them. */
 static DWORD handle_open(struct iocp_port *port, struct iocp_handle *handle, bool associates)
 {
@@ -229,8 +248,7 @@ static DWORD handle_open(struct iocp_port *port, struct iocp_handle *handle, boo
 	if (!handle->is_associated)
 		error = pro__iocp_associate(port, handle);
 	if (error == ERROR_INVALID_PARAMETER && handle->kind != IOCP_STREAM &&
-			handle->kind != IOCP_DGRAM) {
-		/* Not opened for overlapped access. */
+			handle->kind != IOCP_DGRAM && is_synchronous(port, handle)) {
 		handle->kind = IOCP_BLOCKING;
 		return 0;
 	}

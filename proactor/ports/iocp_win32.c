@@ -1,6 +1,8 @@
 /* The calls of the system, and where its socket extensions are found. */
 #include "iocp_win32.h"
 
+#include <string.h>
+
 const struct pro__win32 pro__win32_system = {
 		.CreateIoCompletionPort = CreateIoCompletionPort,
 		.GetQueuedCompletionStatusEx = GetQueuedCompletionStatusEx,
@@ -64,6 +66,15 @@ static DWORD find_extensions(struct pro__win32 *win32, SOCKET socket)
 	return error;
 }
 
+static void find_native(struct pro__win32 *win32)
+{
+	FARPROC found = GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "NtQueryInformationFile");
+
+	_Static_assert(sizeof(found) == sizeof(win32->NtQueryInformationFile), "both are functions");
+	if (!win32->NtQueryInformationFile)
+		memcpy(&win32->NtQueryInformationFile, &found, sizeof(found));
+}
+
 DWORD pro__win32_complete(struct pro__win32 *win32)
 {
 	SOCKET socket = win32->WSASocketW(AF_INET, SOCK_STREAM, IPPROTO_TCP, NULL, 0,
@@ -72,6 +83,7 @@ DWORD pro__win32_complete(struct pro__win32 *win32)
 
 	if (socket == INVALID_SOCKET)
 		return GetLastError();
+	find_native(win32);
 	error = find_extensions(win32, socket);
 	win32->closesocket(socket);
 	return error;

@@ -67,6 +67,11 @@ struct pro__win32 {
 			const struct sockaddr *to, int to_length, OVERLAPPED *overlapped,
 			LPWSAOVERLAPPED_COMPLETION_ROUTINE routine);
 
+	/* Of ntdll, which needs no library of its own so. NULL: the system's is asked for when a port
+	 * is made. */
+	LONG(WINAPI *NtQueryInformationFile)
+	(HANDLE file, void *status, void *information, ULONG length, int class);
+
 	/* Of the socket provider: NULL in the table of the system, asked for when a port is made. */
 	LPFN_ACCEPTEX AcceptEx;
 	LPFN_CONNECTEX ConnectEx;

@@ -125,6 +125,8 @@ struct pro_port_world {
 	int (*set_option)(
 			struct pro_port *port, pro_handle handle, enum pro_socket_option option, int value);
 	int (*shutdown_write)(struct pro_port *port, pro_handle handle);
+	/* Whether a connection accepted at `local` may become another proactor's. NULL: always. */
+	bool (*can_move)(const struct pro_addr *local);
 	/* Closes a handle on which nothing was ever submitted, or of which the loop is not running. */
 	void (*close_now)(struct pro_port *port, pro_handle handle);
 	int (*file_open)(struct pro_port *port, const char *path, unsigned flags, pro_handle *handle);

@@ -299,6 +299,13 @@ static void world_close_now(struct pro_port *port, pro_handle handle)
 		CloseHandle((HANDLE)handle);
 }
 
+/* A handle belongs to one completion port for good, and an instance of a pipe to that at which its
+ * client was waited for. A socket belongs to none before its first operation. */
+static bool windows_can_move(const struct pro_addr *local)
+{
+	return !pro__windows_is_pipe(local);
+}
+
 const struct pro_port_world pro__windows_world = {
 		.listen = world_listen,
 		.dgram = world_dgram,
@@ -306,6 +313,7 @@ const struct pro_port_world pro__windows_world = {
 		.local_addr = world_local_addr,
 		.remote_addr = world_remote_addr,
 		.set_option = world_set_option,
+		.can_move = windows_can_move,
 		.shutdown_write = world_shutdown_write,
 		.close_now = world_close_now,
 		.file_open = pro__windows_file_open,
