@@ -34,7 +34,8 @@ struct pro_asynch_acceptor_options {
 	unsigned initial_accepts; /* accepts posted at once, 1 to PRO_ACCEPTS_MAX; 4 by default */
 	bool no_delay;            /* set TCP_NODELAY on each connection; true by default */
 	/* Its proactors take the connections in turn, each for good: make_handler and open run there.
-	 * NULL, the default: all stay with the acceptor. Outlives the acceptor. */
+	 * NULL, the default: all stay with the acceptor; those of a named pipe of Windows always do.
+	 * Outlives the acceptor. */
 	struct pro_proactor_group *group;
 };
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <proactor/asynch_acceptor.h>
+#include <proactor/asynch_connect.h>
 #include <proactor/asynch_read_stream.h>
 #include <proactor/asynch_write_stream.h>
 #include <proactor/proactor_group.h>
@@ -134,11 +135,11 @@ static const struct pro_asynch_acceptor_vtbl acceptor_vtbl = {
 		.handle_close = acceptor_handle_close,
 };
 
-static void open_group(bool pins)
+static void open_group_at(const char *text, bool pins)
 {
 	struct pro_proactor_group_options options;
 	struct pro_asynch_acceptor_options acceptor_options;
-	struct pro_addr addr = world_addr(ANY_INET);
+	struct pro_addr addr = world_addr(text);
 	char why[256] = "";
 
 	memset(opened, 0, sizeof(opened));
@@ -154,6 +155,11 @@ static void open_group(bool pins)
 	ASSERT_OK(pro_asynch_acceptor_open_with(&acceptor, &acceptor_vtbl,
 			pro_proactor_group_proactor(group, 0), &addr, &acceptor_options));
 	ASSERT_OK(pro_proactor_group_start(group));
+}
+
+static void open_group(bool pins)
+{
+	open_group_at(ANY_INET, pins);
 }
 
 static unsigned opened_in_all(void)
@@ -260,6 +266,97 @@ START_TEST(a_stop_drains_all)
 }
 END_TEST
 
+/* A client on a proactor of its own: says a word and waits for it to come back. */
+struct caller {
+	struct pro_handler handler; /* first */
+	struct pro_asynch_connect connector;
+	struct pro_asynch_read_stream reader;
+	struct pro_asynch_write_stream writer;
+	struct pro_message_block word;
+	struct pro_message_block block;
+	unsigned char bytes[8];
+	bool is_closed;
+};
+
+static struct caller *caller_from_handler(struct pro_handler *handler)
+{
+	return pro_container_of(handler, struct caller, handler);
+}
+
+static void caller_handle_connect(
+		struct pro_handler *handler, const struct pro_asynch_connect_result *result)
+{
+	static unsigned char word[] = "hello";
+	struct caller *caller = caller_from_handler(handler);
+
+	ASSERT_OK(result->error);
+	pro_handler_set_handle(handler, result->connected);
+	ASSERT_OK(pro_asynch_read_stream_open(&caller->reader, handler, PRO_INVALID_HANDLE, NULL));
+	ASSERT_OK(pro_asynch_write_stream_open(&caller->writer, handler, PRO_INVALID_HANDLE, NULL));
+	pro_message_block_init_filled(&caller->word, word, sizeof(word));
+	pro_message_block_init(&caller->block, caller->bytes, sizeof(caller->bytes));
+	ASSERT_OK(pro_asynch_write_stream_write(&caller->writer, &caller->word));
+	ASSERT_OK(pro_asynch_read_stream_read_exactly(&caller->reader, &caller->block, sizeof(word)));
+}
+
+static void caller_handle_read(
+		struct pro_handler *handler, const struct pro_asynch_read_stream_result *result)
+{
+	ASSERT_OK(result->error);
+	ck_assert_str_eq((const char *)caller_from_handler(handler)->bytes, "hello");
+	pro_handler_close(handler);
+}
+
+static void caller_handle_write(
+		struct pro_handler *handler, const struct pro_asynch_write_stream_result *result)
+{
+	(void)handler;
+	ASSERT_OK(result->error);
+}
+
+static void caller_handle_close(struct pro_handler *handler)
+{
+	caller_from_handler(handler)->is_closed = true;
+}
+
+static const struct pro_handler_vtbl caller_vtbl = {
+		.handle_connect = caller_handle_connect,
+		.handle_read_stream = caller_handle_read,
+		.handle_write_stream = caller_handle_write,
+		.handle_close = caller_handle_close,
+};
+
+#define CALLERS (4 * MEMBERS)
+
+/* Connections that can not be spread stay with the acceptor. */
+START_TEST(connections_of_this_machine_work_too)
+{
+	static struct caller callers[CALLERS];
+	struct pro_proactor *own;
+	char text[128];
+	bool stays;
+
+	os_make_local_address(text, sizeof(text));
+	open_group_at(text, false);
+	ASSERT_OK(pro_proactor_create(&own, NULL, NULL, 0));
+	for (unsigned i = 0; i < CALLERS; i++) {
+		struct caller *caller = &callers[i];
+
+		ASSERT_OK(pro_handler_init(&caller->handler, &caller_vtbl, own));
+		ASSERT_OK(pro_asynch_connect_open(&caller->connector, &caller->handler, NULL));
+		ASSERT_OK(pro_asynch_connect_connect(
+				&caller->connector, pro_asynch_acceptor_addr(&acceptor), NULL));
+		while (!caller->is_closed)
+			ck_assert_int_ge(pro_proactor_handle_events(own, 1000), 0);
+	}
+	ASSERT_OK(pro_proactor_destroy(own));
+	close_group();
+	stays = opened[0] == CALLERS;
+	for (unsigned i = 0; i < MEMBERS; i++)
+		ck_assert_uint_eq(opened[i], !stays ? CALLERS / MEMBERS : i == 0 ? CALLERS : 0);
+}
+END_TEST
+
 static int count_member(void *context, struct pro_proactor *proactor)
 {
 	unsigned *count = context;
@@ -312,6 +409,7 @@ int main(void)
 	tcase_add_loop_test(tcase, connections_are_spread_evenly_and_stay, 0, 2);
 	tcase_add_test(tcase, thousands_at_once_are_spread_evenly_and_drained);
 	tcase_add_loop_test(tcase, a_stop_drains_all, 0, 5);
+	tcase_add_test(tcase, connections_of_this_machine_work_too);
 	tcase_add_test(tcase, members_are_found);
 	tcase_add_test(tcase, options_are_checked);
 	suite_add_tcase(suite, tcase);

@@ -49,6 +49,10 @@ uint64_t os_file_size(const char *path);
  * back. */
 void os_limit_descriptors(unsigned free);
 void os_unlimit_descriptors(void);
+/* An address, for pro_addr_parse, that only programs of this machine reach, and no other test uses.
+ */
+void os_make_local_address(char *text, size_t size);
+
 /* Raises the limit of descriptors as far as the system allows; returns it. */
 unsigned os_raise_descriptor_limit(void);
 

@@ -286,6 +286,11 @@ void os_unlimit_descriptors(void)
 		close(fillers[--fillers_count]);
 }
 
+void os_make_local_address(char *text, size_t size)
+{
+	snprintf(text, size, "unix:@proactor-test-%ld", (long)getpid());
+}
+
 #define DESCRIPTORS_WANTED 65536
 
 unsigned os_raise_descriptor_limit(void)

@@ -309,6 +309,11 @@ void os_unlimit_descriptors(void)
 {
 }
 
+void os_make_local_address(char *text, size_t size)
+{
+	snprintf(text, size, "unix:\\\\.\\pipe\\proactor-test-%lu", GetCurrentProcessId());
+}
+
 unsigned os_raise_descriptor_limit(void)
 {
 	return 4096;
