@@ -12,8 +12,9 @@ int pro__asynch_open(struct pro_operation *operation, const struct pro_operation
 
 	if (handler && handle == PRO_INVALID_HANDLE)
 		handle = pro_handler_handle(handler);
+	/* A handler that closes has no handle any more. */
 	if (handle == PRO_INVALID_HANDLE)
-		return PRO_EINVAL;
+		return handler && pro_handler_is_closing(handler) ? PRO_ECLOSED : PRO_EINVAL;
 	error = pro__asynch_open_without_handle(
 			operation, vtbl, opcode, handler, has_slot, completion_key);
 	if (!error)

@@ -91,7 +91,7 @@ struct pro_owner {
 	struct pro_list_node flights; /* operations in flight; the thread that leads the loop owns it */
 	size_t pending;               /* flights and events not yet delivered; the loop thread's */
 	PRO_ATOMIC(uint32_t) state; /* enum pro_owner_state, and above it the holds of other threads */
-	pro_handle handle;          /* closed with the owner; PRO_INVALID_HANDLE when it owns none */
+	PRO_ATOMIC(pro_handle) handle; /* closed with the owner; PRO_INVALID_HANDLE when it owns none */
 	struct pro_close_request close_request;
 	struct pro_inbox_node inbox;
 	struct pro_event close_event;

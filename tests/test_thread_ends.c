@@ -552,6 +552,84 @@ START_TEST(a_proactor_is_destroyed_while_another_thread_posts)
 }
 END_TEST
 
+/* ---- a close that meets a callback ---- */
+
+struct closing {
+	struct pro_service_handler service; /* first */
+	struct pro_asynch_read_stream reader;
+	pro_handle handle;
+	atomic_bool is_inside;
+};
+
+static void closing_handle_read(
+		struct pro_handler *handler, const struct pro_asynch_read_stream_result *result)
+{
+	(void)handler;
+	(void)result;
+}
+
+/* Again and again until the close has been seen. */
+static void closing_handle_wakeup(struct pro_handler *handler)
+{
+	struct closing *closing = pro_container_of(handler, struct closing, service.handler);
+
+	atomic_store(&closing->is_inside, true);
+	for (;;) {
+		pro_handle handle = pro_handler_handle(handler);
+		int error =
+				pro_asynch_read_stream_open(&closing->reader, handler, PRO_INVALID_HANDLE, NULL);
+
+		ck_assert(handle == closing->handle || handle == PRO_INVALID_HANDLE);
+		if (error) {
+			ASSERT_ERROR(error, PRO_ECLOSED);
+			return;
+		}
+		os_yield();
+	}
+}
+
+static void closing_handle_close(struct pro_handler *handler)
+{
+	(void)handler;
+	sem_post(&done);
+}
+
+static void closing_open(struct pro_service_handler *service)
+{
+	(void)service;
+}
+
+static const struct pro_service_handler_vtbl closing_vtbl = {
+		.handler.handle_read_stream = closing_handle_read,
+		.handler.handle_wakeup = closing_handle_wakeup,
+		.handler.handle_close = closing_handle_close,
+		.open = closing_open,
+};
+
+START_TEST(a_callback_sees_the_close_of_another_thread)
+{
+	static struct closing closing;
+
+	open_crew(2, 3);
+	for (unsigned i = 0; i < 50; i++) {
+		pro_handle handles[2];
+
+		ASSERT_OK(pro_socket_pair(proactor, handles));
+		closing.handle = handles[0];
+		atomic_store(&closing.is_inside, false);
+		ASSERT_OK(pro_service_handler_init(&closing.service, &closing_vtbl, proactor));
+		pro_service_handler_open(&closing.service, handles[0], NULL, NULL);
+		ASSERT_OK(pro_handler_wakeup(&closing.service.handler));
+		while (!atomic_load(&closing.is_inside))
+			os_yield();
+		pro_handler_close(&closing.service.handler);
+		await_done();
+		os_close((int)handles[1]);
+	}
+	close_crew();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("thread_ends");
@@ -566,6 +644,7 @@ int main(void)
 	tcase_add_test(tcase, no_thread_of_a_crew_keeps_the_old_user);
 	tcase_add_test(tcase, a_group_that_gets_no_threads_is_stopped_again);
 	tcase_add_test(tcase, work_that_gets_no_thread_completes_with_an_error);
+	tcase_add_test(tcase, a_callback_sees_the_close_of_another_thread);
 	tcase_add_loop_test(tcase, a_group_is_destroyed_while_others_post, 0, 5);
 	tcase_add_loop_test(tcase, a_proactor_is_destroyed_while_another_thread_posts, 0, 5);
 	suite_add_tcase(suite, tcase);
