@@ -67,7 +67,8 @@ unsigned pro_sim_reset_connections(struct pro_sim *sim, struct pro_proactor *pro
 		struct sim_object *object = pro__sim_pool_at(&sim->objects, i);
 
 		if (!object || object->kind != SIM_STREAM || object->port != port ||
-				!object->as.stream.is_connected || object->as.stream.is_closed)
+				!object->as.stream.is_connected || object->as.stream.is_closed ||
+				object->as.stream.is_reset)
 			continue;
 		pro__sim_stream_reset(object);
 		count++;

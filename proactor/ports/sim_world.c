@@ -234,6 +234,20 @@ static void set_clock(struct pro_sim *sim, uint64_t now_ns)
 		atomic_store_explicit(&sim->now_ns, now_ns, memory_order_relaxed);
 }
 
+/* Nothing happens until then: what is wrong about that shows at the end of it. */
+static void pass_time(struct pro_sim *sim, uint64_t limit_ns)
+{
+	const bool is_checked = limit_ns >= sim->next_check_ns;
+
+	if (is_checked) {
+		sim->next_check_ns = limit_ns + CHECK_EVERY_NS;
+		pro_sim_check(sim);
+	}
+	set_clock(sim, limit_ns);
+	if (is_checked)
+		pro_sim_check(sim);
+}
+
 bool pro__sim_advance(struct pro_sim *sim, uint64_t limit_ns)
 {
 	struct sim_event event;
@@ -241,7 +255,7 @@ bool pro__sim_advance(struct pro_sim *sim, uint64_t limit_ns)
 	run_woken(sim);
 	if (sim->events.count == 0 || pro__sim_next_ns(sim) > limit_ns) {
 		if (limit_ns != UINT64_MAX)
-			set_clock(sim, limit_ns);
+			pass_time(sim, limit_ns);
 		return false;
 	}
 	event = pro__sim_take_event(sim);

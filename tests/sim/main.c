@@ -32,6 +32,7 @@ int main(int argc, char **argv)
 	suite = suite_create("sim");
 	suite_add_tcase(suite, world_tcase());
 	suite_add_tcase(suite, crashes_tcase());
+	suite_add_tcase(suite, promises_tcase());
 	suite_add_tcase(suite, network_tcase());
 	suite_add_tcase(suite, files_tcase());
 	suite_add_tcase(suite, sessions_tcase());

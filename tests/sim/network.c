@@ -4,28 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-struct pair {
-	struct pro_sim *sim;
-	struct probe client;
-	struct probe server;
-};
-
-static void pair_open(struct pair *pair)
-{
-	pair->sim = calm_world();
-	/* The server is the first, at 10.0.0.1. */
-	probe_init(&pair->server, pair->sim, world_proactor(pair->sim, "server"));
-	probe_init(&pair->client, pair->sim, world_proactor(pair->sim, "client"));
-	probe_join(&pair->client, &pair->server);
-}
-
-static void pair_close(struct pair *pair)
-{
-	probe_close(&pair->client);
-	probe_close(&pair->server);
-	world_end(pair->sim);
-}
-
 START_TEST(bytes_arrive_after_a_latency)
 {
 	struct pair pair;

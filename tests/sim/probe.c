@@ -315,3 +315,19 @@ int probe_sleep(struct probe *probe, int64_t ms)
 {
 	return probe_started(probe, pro_asynch_timer_schedule(&probe->timer, ms));
 }
+
+void pair_open(struct pair *pair)
+{
+	pair->sim = calm_world();
+	/* The server is the first, at 10.0.0.1. */
+	probe_init(&pair->server, pair->sim, world_proactor(pair->sim, "server"));
+	probe_init(&pair->client, pair->sim, world_proactor(pair->sim, "client"));
+	probe_join(&pair->client, &pair->server);
+}
+
+void pair_close(struct pair *pair)
+{
+	probe_close(&pair->client);
+	probe_close(&pair->server);
+	world_end(pair->sim);
+}

@@ -76,4 +76,15 @@ int probe_sleep(struct probe *probe, int64_t ms);
 void probe_start_read(struct probe *probe, struct pro_message_block *block);
 void probe_start_write(struct probe *probe, struct pro_message_block *block);
 
+/* ---- two of them, connected, in a calm world ---- */
+
+struct pair {
+	struct pro_sim *sim;
+	struct probe client;
+	struct probe server;
+};
+
+void pair_open(struct pair *pair);
+void pair_close(struct pair *pair);
+
 #endif

@@ -79,6 +79,7 @@ int run_seeds(void (*init)(struct pro_sim_test *test), const char *first, const 
 TCase *world_tcase(void);
 /* Those need a process for each seed. */
 TCase *crashes_tcase(void);
+TCase *promises_tcase(void);
 TCase *network_tcase(void);
 TCase *files_tcase(void);
 TCase *sessions_tcase(void);
