@@ -12,7 +12,7 @@
 set -u
 
 PACKAGES="build-essential git cmake pkg-config liburing-dev check python3 curl netcat-openbsd
-	clang clang-format libclang-rt-14-dev"
+	clang clang-format libclang-rt-14-dev valgrind"
 # Without these nothing can be said; the rest is skipped with a word.
 NEEDED="cc c++ make cmake pkg-config python3"
 
@@ -198,6 +198,47 @@ check_fuzz()
 	add_counts "$work/fuzz.log" || fail "fuzz: it did not end"
 }
 
+# Lines and branches that the tests of one build reach; less than was reached before is a failure.
+check_coverage()
+{
+	if ! has gcov; then
+		skip "coverage: gcov is not installed"
+		return
+	fi
+	build coverage || return
+	find build-coverage -name '*.gcda' -exec rm -f {} +
+	run_tests coverage -L quick -E '^samples|traffic|seeds|_table$|_traces$'
+	if python3 tests/coverage.py build-coverage --lines "$1" --branches "$2" \
+		>"$work/coverage.log" 2>&1; then
+		passed=$((passed + 1))
+	else
+		fail "coverage: less than lines $1 %, branches $2 %"
+	fi
+	say "$(tail -n 1 "$work/coverage.log")"
+}
+
+# The simulated port, without a sanitizer's changes to the program. The corpora of the fuzz targets
+# are short runs of most of it.
+check_valgrind()
+{
+	if ! has valgrind; then
+		skip "valgrind: it is not installed"
+		return
+	fi
+	say "valgrind: the simulated port"
+	memory="valgrind -q --error-exitcode=9 --leak-check=full"
+	PROACTOR_SIM_SEEDS=20
+	export PROACTOR_SIM_SEEDS
+	# shellcheck disable=SC2086 # a command
+	one "valgrind: sim_example" $memory build-debug/tests/sim_example
+	unset PROACTOR_SIM_SEEDS
+	for target in operations file_lines chat_lines message_block; do
+		# shellcheck disable=SC2086 # a command
+		one "valgrind: fuzz_$target" $memory build-debug/tests/fuzz/fuzz_$target \
+			tests/fuzz/corpus/$target
+	done
+}
+
 # ---- the run ----
 
 install_packages
@@ -229,6 +270,11 @@ if [ "$mode" != quick ]; then
 		check_seeds
 	fi
 	check_windows
+	# Check itself is not built for it: programs that are clean with it, and those without it.
+	check_preset msan clang -L quick -R \
+		'^(test_(debug|pains|work|epoll|linux_(io|file)|message_block|proactor_group)|sim_example$|fuzz)'
+	check_valgrind
+	check_coverage 92.5 79.5
 	if [ "$mode" = long ]; then
 		check_fuzz 120
 	else

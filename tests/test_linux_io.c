@@ -363,7 +363,7 @@ START_TEST(errors_of_earlier_datagrams_are_skipped_unless_connected)
 	int dgram = make_dgram(&addr);
 	int gone = make_dgram(&nobody);
 	const int on = 1;
-	char bytes[4];
+	char bytes[4] = {0};
 	struct pro_buffer buffer = buffer_of(bytes, sizeof(bytes));
 	bool is_cut;
 

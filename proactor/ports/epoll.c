@@ -1,4 +1,5 @@
 /* The epoll port: readiness turned into completions. */
+#include "msan.h"
 #include "epoll.h"
 
 #include <errno.h>
@@ -152,8 +153,11 @@ static int wait_by_nanoseconds(
 	const struct __kernel_timespec timeout = {
 			timeout_ns / NANOSECONDS_PER_SECOND, timeout_ns % NANOSECONDS_PER_SECOND};
 
-	return (int)syscall(SYS_epoll_pwait2, port->epoll_fd, events, PRO__EPOLL_BATCH,
+	int count = (int)syscall(SYS_epoll_pwait2, port->epoll_fd, events, PRO__EPOLL_BATCH,
 			timeout_ns < 0 ? NULL : &timeout, NULL, 0);
+	if (count > 0)
+		PRO__KERNEL_WROTE(events, (size_t)count * sizeof(events[0]));
+	return count;
 #else
 	(void)port;
 	(void)events;

@@ -1,5 +1,6 @@
 /* Single steps of transfers and connections that never wait: the io_uring and the epoll port build
  * on them. */
+#include "msan.h"
 #include "linux.h"
 
 #include <errno.h>
@@ -203,6 +204,8 @@ ssize_t pro__try_read_file(
 	} while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return errno == ENOSYS ? -EOPNOTSUPP : -errno;
+	for (unsigned i = 0; i < count; i++)
+		PRO__KERNEL_WROTE(buffers[i].base, buffers[i].length);
 	return got;
 }
 
