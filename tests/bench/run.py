@@ -176,7 +176,7 @@ def instructions(options, command, environment):
                 counts.append(count_instructions(file, locked))
         server.process.kill()
         server.process.wait()
-    return [(later - earlier) / 10000 for earlier, later in zip(*counts)]
+    return [max(later - earlier, 0) / 10000 for earlier, later in zip(*counts)]
 
 
 def report(options, results):
