@@ -119,7 +119,7 @@ unsigned world_number(unsigned usual, unsigned in_long_runs);
 bool world_is_shared(void);
 
 /* A time that a test may take on a busy machine or under a sanitizer; a promise of the contract is
- * never stretched so. */
+ * never stretched so. PROACTOR_TEST_LIMIT_MS is the most, for tests that are made to fail. */
 uint64_t world_limit_ms(uint64_t limit_ms);
 
 /* Runs the loop until the condition holds; fails the test, naming it, when that takes too long. */
