@@ -7,8 +7,7 @@
 
 void pro__where_text(const void *caller, char *text, size_t size)
 {
-	/* A return address lies behind the call, perhaps on the next line. */
-	const char *call = (const char *)caller - 1;
+	const char *call;
 	const char *name;
 	Dl_info info;
 
@@ -16,6 +15,8 @@ void pro__where_text(const void *caller, char *text, size_t size)
 		snprintf(text, size, "an unknown place");
 		return;
 	}
+	/* A return address lies behind the call, perhaps on the next line. */
+	call = (const char *)caller - 1;
 	if (!dladdr(call, &info) || !info.dli_fname) {
 		snprintf(text, size, "%p", (const void *)call);
 		return;

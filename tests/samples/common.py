@@ -158,8 +158,10 @@ class Server:
 
     def log(self):
         """All that it wrote to stderr so far."""
-        self.log_file.seek(0)
-        return self.log_file.read().decode("ascii", "backslashreplace")
+        # The server writes at the same file's offset, which must stay where it is.
+        descriptor = self.log_file.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(
+            "ascii", "backslashreplace")
 
     def connect(self, receive_buffer=None):
         """A connected blocking socket with a deadline."""

@@ -964,6 +964,8 @@ def the_log_is_one_escaped_line_for_each_request():
         take(client, len(ERROR_LINE))
         client.close()
         once(server, request("/%0d%0aforged"))
+        # An answer may be there before its line, and lines of several threads come in any order.
+        wait_until(lambda: len(re.findall(r'" [24]', server.log())) == 3, "three lines")
         log = server.log()
         check(re.search(r'^file_server: 127\.0\.0\.1:\d+ "GET /hello\.txt HTTP/1\.1" 200 \d+$', log,
                         re.MULTILINE), log)
