@@ -31,6 +31,7 @@ static void echo_once(struct world *world, const struct pro_addr *addr)
 void scenario_acceptor_serves_many_connections(struct world *world)
 {
 	enum { CLIENTS = 50 };
+	const unsigned bytes = world_number(20000, 20000);
 	struct echo_client *clients = calloc(CLIENTS, sizeof(*clients));
 	struct echo_server server;
 
@@ -39,7 +40,7 @@ void scenario_acceptor_serves_many_connections(struct world *world)
 	ASSERT_OK(echo_server_open(&server, world->proactor, ANY_INET));
 	ck_assert_uint_ne(pro_addr_port(pro_asynch_acceptor_addr(&server.acceptor)), 0);
 	for (unsigned i = 0; i < CLIENTS; i++) {
-		echo_client_init(&clients[i], world, "client", 20000, 1 + 61 * (size_t)i);
+		echo_client_init(&clients[i], world, "client", bytes, 1 + 61 * (size_t)i);
 		echo_client_connect(&clients[i], pro_asynch_acceptor_addr(&server.acceptor));
 	}
 	for (unsigned i = 0; i < CLIENTS; i++)
@@ -423,7 +424,7 @@ static void firehose_on_event(struct recorder *recorder, const struct event *eve
 /* 100 peers play ping-pong beside a stream that is always ready in both directions. */
 void scenario_firehose_does_not_starve_100_peers(struct world *world)
 {
-	enum { ROUNDS = 100 };
+	const unsigned rounds = world_number(100, 100);
 	struct echo_client *clients = calloc(PEERS, sizeof(*clients));
 	struct firehose *hose = calloc(1, sizeof(*hose));
 	struct recorder *sides[2];
@@ -445,7 +446,7 @@ void scenario_firehose_does_not_starve_100_peers(struct world *world)
 	ASSERT_OK(recorder_read(sides[0], &hose->in, 0));
 	ASSERT_OK(recorder_write(sides[1], &hose->out));
 	for (unsigned i = 0; i < PEERS; i++) {
-		echo_client_init(&clients[i], world, "client", 64 * ROUNDS, 64);
+		echo_client_init(&clients[i], world, "client", 64 * rounds, 64);
 		echo_client_connect(&clients[i], pro_asynch_acceptor_addr(&server.acceptor));
 	}
 	for (unsigned i = 0; i < PEERS; i++)

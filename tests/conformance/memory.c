@@ -112,6 +112,7 @@ static void count_allocations(struct world *world, bool borrows)
 {
 	enum { CLIENTS = 10, WARM = 2 };
 	struct echo_client *clients = calloc(CLIENTS, sizeof(*clients));
+	const unsigned rounds = world_number(2000, 2000);
 	struct echo_server server;
 	uint64_t calls;
 
@@ -120,12 +121,12 @@ static void count_allocations(struct world *world, bool borrows)
 	ASSERT_OK(echo_server_open(&server, world->proactor, ANY_INET));
 	server.borrows = borrows;
 	for (unsigned i = 0; i < CLIENTS; i++)
-		echo_client_init(&clients[i], world, "client", 64 * 2000, 64);
+		echo_client_init(&clients[i], world, "client", 64 * rounds, 64);
 	for (unsigned i = 0; i < WARM; i++)
 		echo_client_connect(&clients[i], pro_asynch_acceptor_addr(&server.acceptor));
 	RUN_UNTIL(world, clients[0].received > 6400 && clients[1].received > 6400);
 	calls = world->memory.calls;
-	RUN_UNTIL(world, clients[0].received > 32000 && clients[1].received > 32000);
+	RUN_UNTIL(world, clients[0].received > 32 * rounds && clients[1].received > 32 * rounds);
 	ck_assert_uint_eq(world->memory.calls, calls);
 	for (unsigned i = WARM; i < CLIENTS; i++)
 		echo_client_connect(&clients[i], pro_asynch_acceptor_addr(&server.acceptor));

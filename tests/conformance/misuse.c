@@ -422,7 +422,7 @@ static void bounce(struct recorder *recorder, const struct event *event)
 
 	if (event->kind != EVENT_POST || event->error)
 		return;
-	if (side->bounces++ < BOUNCES) {
+	if (side->bounces++ < world_number(BOUNCES, BOUNCES)) {
 		ASSERT_OK(recorder_post(side->other->recorder, event->block, NULL));
 		return;
 	}

@@ -33,8 +33,10 @@ uint64_t os_thread_switches(long thread_id);
  * beginning. */
 void os_settle_threads(void);
 
-/* Whether a sanitizer slows this program down. */
+/* Whether a sanitizer slows this program down, or something like one; and whether that is Wine,
+ * under which each system call is slow. */
 bool os_is_sanitized(void);
+bool os_is_emulated(void);
 
 /* A new empty directory, of at least `size` 64 bytes; and its removal with all in it. */
 void os_make_directory(char *path, size_t size);

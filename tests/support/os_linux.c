@@ -191,6 +191,11 @@ bool os_is_sanitized(void)
 	return __asan_init || __tsan_init;
 }
 
+bool os_is_emulated(void)
+{
+	return false;
+}
+
 static void *do_nothing(void *argument)
 {
 	return argument;

@@ -222,10 +222,15 @@ void os_settle_threads(void)
 {
 }
 
-/* Wine slows it as much as a sanitizer would. */
-bool os_is_sanitized(void)
+bool os_is_emulated(void)
 {
 	return GetProcAddress(GetModuleHandleA("ntdll.dll"), "wine_get_version");
+}
+
+/* Wine slows it as much as a sanitizer would, and more. */
+bool os_is_sanitized(void)
+{
+	return os_is_emulated();
 }
 
 /* ---- files ---- */

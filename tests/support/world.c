@@ -54,7 +54,9 @@ bool world_is_long(void)
 
 unsigned world_number(unsigned usual, unsigned in_long_runs)
 {
-	return world_is_long() ? in_long_runs : usual;
+	if (world_is_long())
+		return in_long_runs;
+	return os_is_emulated() ? (usual + 4) / 5 : usual;
 }
 
 bool world_is_shared(void)
@@ -69,7 +71,9 @@ uint64_t world_limit_ms(uint64_t limit_ms)
 	const char *most = getenv("PROACTOR_TEST_LIMIT_MS");
 	const uint64_t most_ms = most ? strtoull(most, NULL, 10) : UINT64_MAX;
 
-	if (os_is_sanitized())
+	if (os_is_emulated())
+		limit_ms *= 10;
+	else if (os_is_sanitized())
 		limit_ms *= 3;
 	return limit_ms < most_ms ? limit_ms : most_ms;
 }
