@@ -94,7 +94,7 @@ static void wait_for(sem_t *semaphore)
 
 static void await_done(void)
 {
-	ck_assert(wait_done(60000));
+	ck_assert(wait_done(world_limit_ms(60000)));
 }
 
 static void sleep_ms(unsigned ms)
@@ -559,7 +559,7 @@ START_TEST(undeclared_blocking_costs_its_own_slot_only)
 	open_crew(2, 4);
 	start_blockers(1, false);
 	wait_for(&blocked);
-	start_echoes(10, 10000);
+	start_echoes(10, world_number(10000, 10000));
 	await_done();
 	end_blockers(1);
 	close_crew();
