@@ -161,7 +161,7 @@ int pro_asynch_connector_connect(struct pro_asynch_connector *connector,
 {
 	int error;
 
-	if (!connector)
+	if (!connector || !remote)
 		return PRO_EINVAL;
 	error = connector_begin(connector, local);
 	if (error)
@@ -198,8 +198,11 @@ int pro_asynch_connector_connect_to(struct pro_asynch_connector *connector, cons
 
 int pro_asynch_connector_cancel(struct pro_asynch_connector *connector)
 {
-	int error = pro_operation_cancel(&connector->connect.operation);
+	int error;
 
+	if (!connector)
+		return PRO_EINVAL;
+	error = pro_operation_cancel(&connector->connect.operation);
 	return error == PRO_ENOTFOUND ? pro_operation_cancel(&connector->resolve.operation) : error;
 }
 

@@ -6,11 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <proactor/asynch_read_dgram.h>
+#include <proactor/asynch_read_file.h>
 #include <proactor/asynch_read_stream.h>
 #include <proactor/asynch_timer.h>
 #include <proactor/asynch_transmit_file.h>
+#include <proactor/asynch_write_dgram.h>
+#include <proactor/asynch_write_file.h>
 #include <proactor/asynch_write_stream.h>
+#include <proactor/file.h>
 #include <proactor/sim.h>
 #include <proactor/socket.h>
 
@@ -26,6 +32,10 @@ struct user {
 	struct pro_asynch_write_stream writer;
 	struct pro_asynch_transmit_file sender;
 	struct pro_asynch_timer timer;
+	struct pro_asynch_read_file file_reader;
+	struct pro_asynch_write_file file_writer;
+	struct pro_asynch_read_dgram dgram_reader;
+	struct pro_asynch_write_dgram dgram_writer;
 	unsigned callbacks;
 	int error;
 	bool is_closed;
@@ -143,6 +153,30 @@ static void user_handle_time_out(
 		on_time_out();
 }
 
+static void user_handle_read_file(
+		struct pro_handler *handler, const struct pro_asynch_read_file_result *result)
+{
+	user_called(handler, result->error);
+}
+
+static void user_handle_write_file(
+		struct pro_handler *handler, const struct pro_asynch_write_file_result *result)
+{
+	user_called(handler, result->error);
+}
+
+static void user_handle_read_dgram(
+		struct pro_handler *handler, const struct pro_asynch_read_dgram_result *result)
+{
+	user_called(handler, result->error);
+}
+
+static void user_handle_write_dgram(
+		struct pro_handler *handler, const struct pro_asynch_write_dgram_result *result)
+{
+	user_called(handler, result->error);
+}
+
 static void user_handle_close(struct pro_handler *handler)
 {
 	user_from_handler(handler)->is_closed = true;
@@ -153,6 +187,10 @@ static const struct pro_handler_vtbl user_vtbl = {
 		.handle_write_stream = user_handle_write_stream,
 		.handle_transmit_file = user_handle_transmit_file,
 		.handle_time_out = user_handle_time_out,
+		.handle_read_file = user_handle_read_file,
+		.handle_write_file = user_handle_write_file,
+		.handle_read_dgram = user_handle_read_dgram,
+		.handle_write_dgram = user_handle_write_dgram,
 		.handle_close = user_handle_close,
 };
 
@@ -514,6 +552,83 @@ START_TEST(calls_from_the_wrong_thread_are_told)
 }
 END_TEST
 
+/* A file of a simulated world, or a real one without a name. */
+static pro_handle make_file(void)
+{
+	char path[] = "/dev/shm/test_debug_XXXXXX";
+	pro_handle file;
+	int fd = sim ? -1 : mkstemp(path);
+	const char *name = sim ? "/file" : path;
+
+	ck_assert(sim || fd >= 0);
+	ck_assert_int_eq(pro_file_open(proactor, name,
+							 PRO_FILE_READ | PRO_FILE_WRITE | (sim ? PRO_FILE_CREATE : 0), &file),
+			0);
+	if (!sim) {
+		close(fd);
+		unlink(path);
+	}
+	return file;
+}
+
+START_TEST(files_are_watched_too)
+{
+	struct pro_message_block header, trailer;
+	struct user *user = &users[0];
+	pro_handle file;
+
+	open_proactor(PRO_DEBUG_REPORT);
+	file = make_file();
+	ck_assert_int_eq(pro_asynch_read_file_open(&user->file_reader, &user->handler, file, NULL), 0);
+	ck_assert_int_eq(pro_asynch_write_file_open(&user->file_writer, &user->handler, file, NULL), 0);
+	block.wr = 100;
+	ck_assert_int_eq(pro_asynch_write_file_write(&user->file_writer, &block, 0), 0);
+	run_until_callbacks(user, 1);
+	pro_message_block_reset(&block);
+	ck_assert_int_eq(pro_asynch_read_file_read(&user->file_reader, &block, 0, 0), 0);
+	run_until_callbacks(user, 2);
+	ck_assert_uint_eq(block.wr, 100);
+	pro_message_block_init_filled(&header, "header", 6);
+	pro_message_block_init_filled(&trailer, "trailer", 7);
+	ck_assert_int_eq(
+			pro_asynch_transmit_file_transmit_file(&user->sender, file, 0, 100, &header, &trailer),
+			0);
+	run_until_callbacks(user, 3);
+	ck_assert_int_eq(user->error, 0);
+	ck_assert_int_eq(pro_proactor_close_handle(proactor, file), 0);
+	close_proactor();
+	ck_assert_uint_eq(lines_count, 0);
+}
+END_TEST
+
+START_TEST(datagrams_are_watched_too)
+{
+	struct user *user = &users[0];
+	struct pro_message_block in;
+	struct pro_addr addr;
+	pro_handle socket;
+	char in_bytes[64];
+
+	open_proactor(PRO_DEBUG_REPORT);
+	ck_assert_int_eq(pro_addr_parse(&addr, "127.0.0.1:0"), 0);
+	ck_assert_int_eq(pro_socket_dgram(proactor, PRO_FAMILY_INET, &addr, &socket), 0);
+	ck_assert_int_eq(pro_socket_local_addr(proactor, socket, &addr), 0);
+	ck_assert_int_eq(
+			pro_asynch_read_dgram_open(&user->dgram_reader, &user->handler, socket, NULL), 0);
+	ck_assert_int_eq(
+			pro_asynch_write_dgram_open(&user->dgram_writer, &user->handler, socket, NULL), 0);
+	pro_message_block_init(&in, in_bytes, sizeof(in_bytes));
+	ck_assert_int_eq(pro_asynch_read_dgram_recv(&user->dgram_reader, &in), 0);
+	block.wr = 10;
+	ck_assert_int_eq(pro_asynch_write_dgram_send(&user->dgram_writer, &block, &addr), 0);
+	run_until_callbacks(user, 2);
+	ck_assert_uint_eq(in.wr, 10);
+	ck_assert_int_eq(pro_proactor_close_handle(proactor, socket), 0);
+	close_proactor();
+	ck_assert_uint_eq(lines_count, 0);
+}
+END_TEST
+
 static bool is_denying;
 
 static void *deny_some(void *context, size_t size)
@@ -754,6 +869,8 @@ static TCase *catches(void)
 	tcase_add_test(tests, operation_overwritten_in_flight_is_told);
 	tcase_add_test(tests, handler_made_anew_in_flight_is_told);
 	tcase_add_test(tests, calls_from_the_wrong_thread_are_told);
+	tcase_add_test(tests, files_are_watched_too);
+	tcase_add_test(tests, datagrams_are_watched_too);
 	tcase_add_test(tests, flight_without_a_record_is_counted);
 	tcase_add_test_raise_signal(tests, catch_ends_the_program_when_asked, SIGABRT);
 	tcase_add_test(tests, option_then_environment_then_build_decide);
