@@ -14,6 +14,7 @@ the reverse, so that more is better. Network namespace and prefix are the run's 
 import argparse
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -69,8 +70,13 @@ class Server:
         return cpu_ns(self.process.pid) + cpu_ns(self.wineserver)
 
     def stop(self):
-        self.process.kill()
-        self.process.wait()
+        # As Ctrl-C: a program that is killed may take the wineserver along.
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.process.stdout.close()
 
 
