@@ -259,6 +259,7 @@ void scenario_queue_of_4_entries_loses_nothing(struct world *world)
 	}
 	RUN_UNTIL(world, swarm_sum(swarm, false) == operations + PAIRS &&
 							 swarm_sum(swarm, true) == operations + PAIRS);
+	world_close_recorders(world); /* whose reads have the buffers */
 	free(swarm);
 }
 
@@ -320,6 +321,7 @@ void scenario_interrupting_signals_are_invisible(struct world *world)
 	os_signal_storm(0);
 	ck_assert_uint_ge(passed_ms, 100);
 	ck_assert_uint_gt(signals, 50);
+	world_close_recorders(world); /* whose reads have the buffers */
 	free(swarm);
 }
 

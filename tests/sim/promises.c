@@ -218,39 +218,50 @@ END_TEST
 
 #define STOP_STEP 40u
 
-static struct pro_sim *echo_world(uint64_t stop_step)
-{
-	struct pro_sim_options options;
+struct echo_world {
 	struct pro_sim_test test;
 	struct pro_sim *sim;
 	void *context;
+};
 
-	echo_test_init(&test);
-	options = test.options;
+static void echo_world_open(struct echo_world *world, uint64_t stop_step)
+{
+	struct pro_sim_options options;
+
+	echo_test_init(&world->test);
+	options = world->test.options;
 	options.seed = 3;
 	options.stop_step = stop_step;
-	ck_assert_int_eq(pro_sim_create(&sim, &options), 0);
-	ck_assert_int_eq(test.set_up(sim, &context), 0);
-	return sim;
+	ck_assert_int_eq(pro_sim_create(&world->sim, &options), 0);
+	ck_assert_int_eq(world->test.set_up(world->sim, &world->context), 0);
+}
+
+static void echo_world_close(struct echo_world *world)
+{
+	pro_sim_end(world->sim);
+	world->test.tear_down(world->sim, world->context);
+	pro_sim_destroy(world->sim);
 }
 
 /* The same as when the steps were made one by one, and nothing goes on by itself. */
 START_TEST(run_stops_at_its_step)
 {
-	struct pro_sim *stopped = echo_world(STOP_STEP);
-	struct pro_sim *stepped = echo_world(0);
+	struct echo_world stopped;
+	struct echo_world stepped;
 	char text[4096];
 
-	ck_assert_int_eq(pro_sim_run_until(stopped, NULL, NULL, 60000), PRO_ECANCELED);
-	ck_assert_uint_eq(pro_sim_steps(stopped), STOP_STEP);
-	ck_assert_ptr_null(pro_sim_failure(stopped));
-	while (pro_sim_steps(stepped) < STOP_STEP)
-		ck_assert_int_eq(pro_sim_step(stepped), 1);
-	ck_assert_uint_eq(pro_sim_hash(stopped), pro_sim_hash(stepped));
-	ck_assert_uint_eq(pro_sim_now_ns(stopped), pro_sim_now_ns(stepped));
-	ck_assert_ptr_nonnull(strstr(pro_sim_events(stepped, text, sizeof(text)), "server"));
-	pro_sim_destroy(stopped);
-	pro_sim_destroy(stepped);
+	echo_world_open(&stopped, STOP_STEP);
+	echo_world_open(&stepped, 0);
+	ck_assert_int_eq(pro_sim_run_until(stopped.sim, NULL, NULL, 60000), PRO_ECANCELED);
+	ck_assert_uint_eq(pro_sim_steps(stopped.sim), STOP_STEP);
+	ck_assert_ptr_null(pro_sim_failure(stopped.sim));
+	while (pro_sim_steps(stepped.sim) < STOP_STEP)
+		ck_assert_int_eq(pro_sim_step(stepped.sim), 1);
+	ck_assert_uint_eq(pro_sim_hash(stopped.sim), pro_sim_hash(stepped.sim));
+	ck_assert_uint_eq(pro_sim_now_ns(stopped.sim), pro_sim_now_ns(stepped.sim));
+	ck_assert_ptr_nonnull(strstr(pro_sim_events(stepped.sim, text, sizeof(text)), "server"));
+	echo_world_close(&stopped);
+	echo_world_close(&stepped);
 }
 END_TEST
 
