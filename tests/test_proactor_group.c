@@ -357,6 +357,91 @@ START_TEST(connections_of_this_machine_work_too)
 }
 END_TEST
 
+/* ---- posts from member to member ---- */
+
+struct speaker {
+	struct pro_handler handler; /* first */
+	unsigned heard[MEMBERS];    /* of each other */
+	long thread;
+};
+
+struct word {
+	struct pro_message_block block; /* first */
+	unsigned from;
+	unsigned number;
+};
+
+static struct speaker speakers[MEMBERS];
+static struct word *words; /* by speaker, listener and number */
+static unsigned words_each;
+static atomic_uint words_left;
+static sem_t all_heard;
+
+/* Says everything to everyone, from its own loop. */
+static void speaker_handle_wakeup(struct pro_handler *handler)
+{
+	struct speaker *speaker = pro_container_of(handler, struct speaker, handler);
+	unsigned from = (unsigned)(speaker - speakers);
+
+	speaker->thread = os_thread_id();
+	for (unsigned number = 0; number < words_each; number++)
+		for (unsigned to = 0; to < MEMBERS; to++) {
+			struct word *word = &words[(from * MEMBERS + to) * words_each + number];
+
+			word->from = from;
+			word->number = number;
+			pro_message_block_init(&word->block, NULL, 0);
+			ASSERT_OK(pro_handler_post(&speakers[to].handler, &word->block, NULL));
+		}
+}
+
+static void speaker_handle_post(struct pro_handler *handler, const struct pro_post_result *result)
+{
+	struct speaker *speaker = pro_container_of(handler, struct speaker, handler);
+	const struct word *word = pro_container_of(result->block, struct word, block);
+
+	ASSERT_OK(result->error);
+	ck_assert(speaker->thread == 0 || speaker->thread == os_thread_id());
+	ck_assert_uint_eq(speaker->heard[word->from], word->number);
+	speaker->heard[word->from]++;
+	if (atomic_fetch_sub(&words_left, 1) == 1)
+		sem_post(&all_heard);
+}
+
+static void speaker_handle_close(struct pro_handler *handler)
+{
+	(void)handler;
+}
+
+static const struct pro_handler_vtbl speaker_vtbl = {
+		.handle_wakeup = speaker_handle_wakeup,
+		.handle_post = speaker_handle_post,
+		.handle_close = speaker_handle_close,
+};
+
+START_TEST(posts_cross_proactors_in_order)
+{
+	words_each = world_number(5000, 120000);
+	words = calloc((size_t)MEMBERS * MEMBERS * words_each, sizeof(*words));
+	ck_assert_ptr_nonnull(words);
+	memset(speakers, 0, sizeof(speakers));
+	ck_assert_int_eq(sem_init(&all_heard, 0, 0), 0);
+	atomic_store(&words_left, MEMBERS * MEMBERS * words_each);
+	open_group(false);
+	for (unsigned i = 0; i < MEMBERS; i++)
+		ASSERT_OK(pro_handler_init(
+				&speakers[i].handler, &speaker_vtbl, pro_proactor_group_proactor(group, i)));
+	for (unsigned i = 0; i < MEMBERS; i++)
+		ASSERT_OK(pro_handler_wakeup(&speakers[i].handler));
+	while (sem_wait(&all_heard) != 0)
+		;
+	close_group();
+	free(words);
+}
+END_TEST
+
+/* ---- the rest ---- */
+
 static int count_member(void *context, struct pro_proactor *proactor)
 {
 	unsigned *count = context;
@@ -410,6 +495,7 @@ int main(void)
 	tcase_add_test(tcase, thousands_at_once_are_spread_evenly_and_drained);
 	tcase_add_loop_test(tcase, a_stop_drains_all, 0, 5);
 	tcase_add_test(tcase, connections_of_this_machine_work_too);
+	tcase_add_test(tcase, posts_cross_proactors_in_order);
 	tcase_add_test(tcase, members_are_found);
 	tcase_add_test(tcase, options_are_checked);
 	suite_add_tcase(suite, tcase);
