@@ -369,7 +369,44 @@ static void seat_take(struct seat *seat, struct pro_event *event)
 		event->vtbl->prepare(event);
 }
 
-/* A thread whose batch has come to a stop before its end. */
+/* Lets go of the first `count` of the batch, which have been called: their owners may be called
+ * elsewhere. */
+static void seat_finish(struct seat *seat, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		const struct dispatch dispatch = seat->batch[i];
+		struct pro_owner *owner = dispatch.owner;
+
+		seat->batch[i] = (struct dispatch){0};
+		/* After handle_close there is no owner any more; nor when this was done before. */
+		if (!dispatch.finish)
+			continue;
+		if (owner->runner == seat && --owner->runs == 0)
+			owner->runner = NULL;
+		if (!owner->runner && owner->deferred_head)
+			owner_return_deferred(owner);
+		dispatch.finish(owner);
+	}
+}
+
+/* The batch has come to a stop in a callback, of which it is not known when it ends: what was
+ * called before that is through. `next` is behind it. */
+static void seat_finish_before(struct seat *seat, unsigned next)
+{
+	unsigned called = next > 0 ? next - 1 : 0;
+
+	seat_finish(seat, called < seat->count ? called : seat->count);
+}
+
+/* Whether the thread holds more than what it is in. */
+static bool seat_holds_others(const struct seat *seat)
+{
+	unsigned next = atomic_load_explicit(&seat->next, memory_order_relaxed);
+
+	return next > 1 || next < seat->count;
+}
+
+/* A thread whose batch has come to a stop. */
 static struct seat *crew_find_late(const struct pro_proactor *proactor)
 {
 	const struct pro__crew *crew = proactor->crew;
@@ -384,19 +421,21 @@ static struct seat *crew_find_late(const struct pro_proactor *proactor)
 
 		if (seat->is_dispatching && !seat->was_robbed &&
 				(seat->is_blocking || now_ns - seat->began_ns >= ALARM_NS) &&
-				atomic_load_explicit(&seat->next, memory_order_relaxed) < seat->count)
+				seat_holds_others(seat))
 			return seat;
 	}
 	return NULL;
 }
 
-/* Takes what the victim has not called yet, but for what must come after that which it has. */
+/* Takes what the victim has not called yet, but for what must come after that which it is in, and
+ * lets go of what it has called. */
 static void seat_rob(struct seat *seat, struct seat *victim)
 {
 	unsigned first = atomic_exchange(&victim->next, BATCH_MAX);
 	unsigned kept = first;
 
 	victim->was_robbed = true;
+	seat_finish_before(victim, first);
 	for (unsigned i = first; i < victim->count; i++) {
 		const struct dispatch dispatch = victim->batch[i];
 
@@ -447,27 +486,6 @@ static void seat_call_batch(struct pro_proactor *proactor, struct seat *seat)
 		if (seat->was_robbed)
 			atomic_store_explicit(&seat->next, seat->kept, memory_order_relaxed);
 	} while (seat->was_robbed && seat->kept < seat->count);
-}
-
-static void seat_finish_batch(struct seat *seat)
-{
-	unsigned count = seat->count;
-
-	/* From here on none of these events is with this thread. */
-	seat->count = 0;
-	for (unsigned i = 0; i < count; i++) {
-		const struct dispatch *dispatch = &seat->batch[i];
-		struct pro_owner *owner = dispatch->owner;
-
-		/* After handle_close there is no owner any more. */
-		if (!dispatch->finish)
-			continue;
-		if (owner->runner == seat && --owner->runs == 0)
-			owner->runner = NULL;
-		if (!owner->runner && owner->deferred_head)
-			owner_return_deferred(owner);
-		dispatch->finish(owner);
-	}
 }
 
 /* ---- dispatch ---- */
@@ -534,7 +552,8 @@ static int crew_dispatch(struct pro_proactor *proactor, struct seat *seat)
 		crew->running--;
 	count = seat->count;
 	crew_learn(crew, seat, pro_proactor_now_ns(proactor));
-	seat_finish_batch(seat);
+	seat_finish(seat, count);
+	seat->count = 0;
 	return (int)count;
 }
 
@@ -649,6 +668,8 @@ void pro_proactor_begin_blocking(struct pro_proactor *proactor)
 	crew_lock(proactor);
 	seat->is_blocking = true;
 	seat->has_blocked = true;
+	if (!seat->was_robbed)
+		seat_finish_before(seat, atomic_load_explicit(&seat->next, memory_order_relaxed));
 	crew->running--;
 	/* What this callback started must not wait for its end. */
 	crew_begin_turn(proactor);
