@@ -12,7 +12,7 @@
 set -u
 
 PACKAGES="build-essential git cmake pkg-config liburing-dev check python3 curl netcat-openbsd
-	clang clang-format libclang-rt-14-dev valgrind"
+	clang clang-format libclang-rt-14-dev valgrind strace"
 # Without these nothing can be said; the rest is skipped with a word.
 NEEDED="cc c++ make cmake pkg-config python3"
 

@@ -100,9 +100,10 @@ MUTANTS = [
     ("closed_before_last_completion", "use after close", "proactor/owner.c",
      "\tif (owner->pending == 0 &&\n\t\t\tatomic_compare", "\tif (owner->pending < 8 &&\n\t\t\tatomic_compare"),
     ("closed_twice", "double close", "proactor/owner.c",
-     "\t\tif ((word & OWNER_STATE_MASK) != PRO__OPEN)\n\t\t\treturn PRO_ECLOSED;\n"
-     "\t} while (!atomic_compare_exchange_weak(\n\t\t\t&owner->state, &word, (word | PRO__CLOSING) + OWNER_HOLD));\n",
-     "\t} while (!atomic_compare_exchange_weak(\n\t\t\t&owner->state, &word, (word | PRO__CLOSING) + OWNER_HOLD));\n"),
+     "\t\t\treturn PRO_ECLOSED;\n\t} while (!atomic_compare_exchange_weak(\n"
+     "\t\t\t&owner->state, &word, (word | PRO__CLOSING) + OWNER_HOLD));\n",
+     "\t\t\tbreak;\n\t} while (!atomic_compare_exchange_weak(\n"
+     "\t\t\t&owner->state, &word, (word | PRO__CLOSING) + OWNER_HOLD));\n"),
     ("handle_not_closed", "handle leaked", "proactor/owner.c",
      "\t\tpro__port_vtbl(proactor)->close_handle(proactor->port, &owner->close_request);\n",
      "\t\tpro__owner_release(owner);\n"),

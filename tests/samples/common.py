@@ -121,13 +121,13 @@ def wait_exit(process, seconds=None):
 
 class Server:
     """A server on a free loopback port: `with Server("chat_server") as server: …`. Leaving the block
-    stops it with SIGINT and checks that it exits with 0."""
+    stops it with SIGINT and checks that it exits with 0. `before` is a command that becomes it."""
 
-    def __init__(self, name, *arguments, listen="127.0.0.1:0", env=None):
+    def __init__(self, name, *arguments, listen="127.0.0.1:0", env=None, before=()):
         # To append, as this process and the service share its place in the file.
         self.log_file = tempfile.TemporaryFile("a+b")
         self.process = subprocess.Popen(
-            [program(name), "--listen", listen, *FORM, *arguments],
+            [*before, program(name), "--listen", listen, *FORM, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log_file,
             env=dict(os.environ, **(env or {})))
         first = read_line(self.process.stdout).decode()
