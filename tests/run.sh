@@ -274,7 +274,7 @@ if [ "$mode" != quick ]; then
 	check_preset msan clang -L quick -R \
 		'^(test_(debug|pains|work|epoll|linux_(io|file)|message_block|proactor_group)|sim_example$|fuzz)'
 	check_valgrind
-	check_coverage 92.5 79.5
+	check_coverage 94 83
 	if [ "$mode" = long ]; then
 		check_fuzz 120
 	else

@@ -55,6 +55,36 @@ START_TEST(sockets_need_all_they_ask_for)
 }
 END_TEST
 
+/* A number that no test gets. */
+#define NEVER_OPEN 900000
+
+START_TEST(sockets_are_told_from_files_and_from_nothing)
+{
+	struct pro_proactor *proactor = world.proactor;
+	pro_handle file = world_file(&world, "file", PRO_FILE_READ | PRO_FILE_WRITE | PRO_FILE_CREATE);
+	struct pro_file_status status;
+	struct pro_addr addr;
+	pro_handle listener;
+
+	ASSERT_OK(pro_socket_listen(proactor, &any, 0, &listener));
+	ASSERT_ERROR(pro_socket_local_addr(proactor, file, &addr), PRO_ENOTSOCK);
+	ASSERT_ERROR(pro_socket_remote_addr(proactor, file, &addr), PRO_ENOTSOCK);
+	ASSERT_ERROR(pro_socket_set_option(proactor, file, PRO_SOCKET_NODELAY, 1), PRO_ENOTSOCK);
+	ASSERT_ERROR(pro_socket_shutdown_write(proactor, file), PRO_ENOTSOCK);
+	ASSERT_ERROR(pro_socket_local_addr(proactor, NEVER_OPEN, &addr), PRO_EBADF);
+	ASSERT_ERROR(pro_socket_remote_addr(proactor, NEVER_OPEN, &addr), PRO_EBADF);
+	ASSERT_ERROR(pro_socket_set_option(proactor, NEVER_OPEN, PRO_SOCKET_NODELAY, 1), PRO_EBADF);
+	ASSERT_ERROR(pro_socket_shutdown_write(proactor, NEVER_OPEN), PRO_EBADF);
+	ASSERT_ERROR(pro_file_status(proactor, NEVER_OPEN, &status), PRO_EBADF);
+	ASSERT_ERROR(pro_socket_remote_addr(proactor, listener, &addr), PRO_ENOTCONN);
+	ASSERT_OK(pro_socket_set_option(proactor, listener, PRO_SOCKET_NODELAY, 1));
+	REFUSED(pro_socket_set_option(
+			proactor, listener, (enum pro_socket_option)(PRO_SOCKET_BROADCAST + 1), 1));
+	ASSERT_OK(pro_proactor_close_handle(proactor, listener));
+	ASSERT_OK(pro_proactor_close_handle(proactor, file));
+}
+END_TEST
+
 START_TEST(unbound_datagram_sockets_are_of_their_family)
 {
 	static const enum pro_family families[] = {PRO_FAMILY_INET, PRO_FAMILY_INET6};
@@ -425,6 +455,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_add_test(tests, sockets_need_all_they_ask_for);
+	tcase_add_test(tests, sockets_are_told_from_files_and_from_nothing);
 	tcase_add_test(tests, unbound_datagram_sockets_are_of_their_family);
 	tcase_add_test(tests, files_need_all_they_ask_for);
 	tcase_add_test(tests, options_out_of_range_are_named);
