@@ -573,6 +573,37 @@ START_TEST(a_number_closed_unseen_fails_those_who_waited_on_it)
 }
 END_TEST
 
+/* A connection may be used on another proactor, which closes it unseen. */
+START_TEST(a_connection_that_was_given_away_leaves_nothing)
+{
+	struct pro_addr addr = world_addr(ANY_INET);
+	struct pro_message_block block;
+	char bytes[4];
+	pro_handle listener;
+	int pipes[2];
+
+	world_open(&world);
+	ASSERT_OK(pro_socket_listen(world.proactor, &addr, 0, &listener));
+	ASSERT_OK(pro_socket_local_addr(world.proactor, listener, &addr));
+	struct recorder *client = recorder_create(&world, "client");
+	recorder_open_free(client);
+	ASSERT_OK(STARTED(client, CONNECT, pro_asynch_connect_connect(&client->connect, &addr, NULL)));
+	RUN_UNTIL(&world, client->count[EVENT_CONNECT] == 1);
+	pro_handle given = recorder_take_handle(client);
+	os_close((int)given);
+	os_pipe(pipes);
+	ck_assert_int_eq(pipes[0], given);
+	recorder_own_stream(client, pipes[0]);
+	pro_message_block_init(&block, bytes, sizeof(bytes));
+	ASSERT_OK(recorder_read(client, &block, 0));
+	ck_assert_int_eq(write(pipes[1], "pipe", 4), 4);
+	RUN_UNTIL(&world, client->count[EVENT_READ_STREAM] == 1);
+	ASSERT_OK(client->last[EVENT_READ_STREAM].error);
+	os_close(pipes[1]);
+	os_close((int)listener);
+}
+END_TEST
+
 START_TEST(a_duplicate_that_lives_on_troubles_nobody)
 {
 	pro_handle pair[2];
@@ -844,6 +875,7 @@ static TCase *queue_tests(void)
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_add_test(tcase, readers_of_one_socket_are_served_in_order);
 	tcase_add_test(tcase, a_number_closed_unseen_fails_those_who_waited_on_it);
+	tcase_add_test(tcase, a_connection_that_was_given_away_leaves_nothing);
 	tcase_add_test(tcase, a_duplicate_that_lives_on_troubles_nobody);
 	tcase_add_test(tcase, memory_that_runs_out_is_told_in_the_callback);
 	tcase_add_test(tcase, files_and_devices_can_be_streams);

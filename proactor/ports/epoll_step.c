@@ -170,6 +170,8 @@ static enum epoll_step try_connect(struct epoll_port *port, struct epoll_entry *
 		epoll_fail(result, os_error);
 		return PRO__EPOLL_DONE;
 	}
+	/* It may be used first on another proactor, which closes it unseen. */
+	pro__epoll_forget(port, entry, flight->fd);
 	operation->request.connect.connected = flight->fd;
 	return PRO__EPOLL_DONE;
 }
