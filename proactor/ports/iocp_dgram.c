@@ -100,9 +100,9 @@ static void write_dgram_finish(
 {
 	if (error == ERROR_MORE_DATA)
 		error = WSAEMSGSIZE;
-	/* What Wine says of a socket without a peer. */
-	if (error == WSAEINVAL && !operation->request.io.address)
-		error = WSAENOTCONN;
+	/* There is no peer: what Windows says, and what Wine does, have other meanings elsewhere. */
+	if ((error == WSAENOTCONN || error == WSAEINVAL) && !operation->request.io.address)
+		error = WSAEDESTADDRREQ;
 	pro__iocp_complete(port, operation, error, bytes);
 }
 

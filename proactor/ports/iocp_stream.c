@@ -154,7 +154,10 @@ static void read_ended(
 	handle->position += bytes;
 	if (bytes == 0 && error == 0 && pro__iocp_was_reset(port, handle))
 		error = WSAECONNRESET;
-	if (bytes == 0 && (error == 0 || is_end(error)))
+	/* The peer may end what is being closed at the same moment. */
+	if (bytes == 0 && handle->is_closing)
+		pro__iocp_complete_error(port, operation, PRO_ECANCELED);
+	else if (bytes == 0 && (error == 0 || is_end(error)))
 		pro__iocp_complete_error(port, operation, PRO_EOF);
 	else
 		pro__iocp_complete(port, operation, bytes ? 0 : error, bytes);
