@@ -428,6 +428,8 @@ static void end_handle_transmit_file(
 	direction->sent += result->bytes_sent;
 	if (result->error) {
 		direction->has_failed = true;
+		if (result->error != PRO_ECANCELED && result->error != PRO_ETIMEDOUT)
+			end->is_broken = true;
 		end_close(end);
 	}
 	end_settle(end);
