@@ -7,7 +7,7 @@
 #include <proactor/sim.h>
 
 /* Posts of one actor on their way at once: more than the library delivers in one go. */
-#define POSTS 200u
+#define POSTS 700u
 
 struct actor;
 struct laws;

@@ -428,7 +428,7 @@ static void end_handle_transmit_file(
 	direction->sent += result->bytes_sent;
 	if (result->error) {
 		direction->has_failed = true;
-		if (result->error != PRO_ECANCELED && result->error != PRO_ETIMEDOUT)
+		if (result->error == PRO_ECONNRESET)
 			end->is_broken = true;
 		end_close(end);
 	}

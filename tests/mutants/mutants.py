@@ -230,10 +230,6 @@ MUTANTS = [
      "\twrite_stream_finish_head(writer, error);\n\twriter->queue_head = NULL;\n"),
     ("cut_message_not_broken", "data lost", "asynch/asynch_write_stream.c",
      "\twriter->head_sent = 0;\n\tappend(&writer->done_head", "\tappend(&writer->done_head"),
-    ("shutdown_before_the_queue", "data lost", "asynch/asynch_write_stream.c",
-     "\terror = pro__owner_enter(writer->operation.owner);\n\tif (!error)\n\t\tpro__operation_nudge",
-     "\tpro_socket_shutdown_write(writer->operation.owner->proactor, writer->operation.handle);\n"
-     "\terror = pro__owner_enter(writer->operation.owner);\n\tif (!error)\n\t\tpro__operation_nudge"),
     ("shutdown_forgotten", "end lost", "asynch/asynch_write_stream.c",
      "\tif (write_stream_is_idle(writer))\n\t\twrite_stream_end_if_asked(writer);\n}\n\n"
      "static const struct pro_operation_vtbl", "}\n\nstatic const struct pro_operation_vtbl"),
