@@ -43,9 +43,10 @@ class Proxy:
         self.selector.register(self.woken, selectors.EVENT_READ, None)
         self.due = []  # (when, number, direction)
         self.number = 0
-        self.links = {}  # socket: (its outgoing direction, the other one, [bytes left before a cut])
+        self.links = {}  # socket: (its outgoing direction, the other one, [bytes left before a cut, client])
         self.connections = 0
         self.cuts = 0
+        self.cut_clients = set()  # their addresses
         self.is_over = False
         self.thread = threading.Thread(target=self.run)
 
@@ -62,6 +63,10 @@ class Proxy:
         for file in (self.listener, self.waker, self.woken, self.selector):
             file.close()
 
+    def has_cut(self, client):
+        """Whether the proxy itself has broken this client's connection."""
+        return client.getsockname() in self.cut_clients
+
     def run(self):
         while not self.is_over:
             timeout = max(0, self.due[0][0] - time.monotonic()) if self.due else None
@@ -74,15 +79,17 @@ class Proxy:
                 self.write(heapq.heappop(self.due)[2])
 
     def accept(self):
-        client, _ = self.listener.accept()
+        client, name = self.listener.accept()
         try:
             server = socket.create_connection(self.target, timeout=10)
         except OSError:
             client.close()
             return
         there, back = Direction(client, server), Direction(server, client)
-        left = [self.random.randrange(200000) if self.random.randrange(self.cut_one_in) == 0
-                else None]
+        self.cut_clients.discard(name)
+        # As often within the first hundred bytes as between 2,000 and 200,000.
+        left = [int(10 ** self.random.uniform(0, 5.3)) if self.random.randrange(self.cut_one_in) == 0
+                else None, name]
         for link, out, other in ((client, there, back), (server, back, there)):
             link.setblocking(False)
             self.links[link] = (out, other, left)
@@ -114,6 +121,7 @@ class Proxy:
             left[0] -= len(data)
             if left[0] <= 0:
                 self.cuts += 1
+                self.cut_clients.add(left[1])
                 self.cut(direction, self.random.randrange(2) == 0)
                 return
         if not data:

@@ -3,7 +3,8 @@ clients that vanish by a reset or never read, and a network that splits, delays 
 
     python3 test_outside.py SAMPLES_DIR [NAME]
 
-The network is bad for ten seconds for each service, for ten minutes with PROACTOR_TEST_LONG=1.
+The network is bad for some seconds for each service; with PROACTOR_TEST_LONG=1 for ten minutes,
+and then for five more in which it runs several threads.
 """
 
 import os
@@ -23,8 +24,7 @@ from common import (DEADLINE, Client, Server, Skip, check, equal,  # pylint: dis
                     main, test, wait_until)
 
 SEED = int(os.environ.get("PROACTOR_TEST_SEED", "1"))
-# Of each of two rounds.
-SECONDS = 300 if os.environ.get("PROACTOR_TEST_LONG") == "1" else 5
+LONG = os.environ.get("PROACTOR_TEST_LONG") == "1"
 
 
 def echo_back(connection, size, seed):
@@ -167,13 +167,15 @@ def clients_that_never_read_cost_little():
 class Soak:
     """Clients in threads, until the time is over; the first problem is kept."""
 
-    def __init__(self, proxy):
+    def __init__(self, proxy, seconds):
         self.proxy = proxy
-        self.end = time.monotonic() + SECONDS
+        self.end = time.monotonic() + seconds
         self.problem = None
         self.whole = 0
         self.cut = 0
         self.lock = threading.Lock()
+        self.lines = {}  # how many of each talker's were heard, by those who heard its end
+        self.dropped = set()
 
     def goes_on(self):
         return time.monotonic() < self.end and not self.problem
@@ -184,14 +186,18 @@ class Soak:
             self.cut += not is_whole
 
     def client(self, function, number):
-        links = 0
+        link = 0
         while self.goes_on():
-            links += 1
+            link += 1
             try:
                 with socket.create_connection(self.proxy.address, timeout=DEADLINE) as connection:
-                    function(self, connection, number, links)
-            except (ConnectionError, BrokenPipeError):
-                self.count(False)
+                    try:
+                        function(self, connection, number, link)
+                        self.count(True)
+                    except (ConnectionError, EOFError) as problem:
+                        check(self.proxy.has_cut(connection),
+                              "%d.%d: the service ended it: %r" % (number, link, problem))
+                        self.count(False)
             except Exception as problem:  # pylint: disable=broad-except
                 self.problem = self.problem or problem
 
@@ -206,42 +212,67 @@ class Soak:
             raise self.problem
 
 
-def soak(server, function, clients):
-    """Runs the clients through a bad network twice; what the service holds must not have grown."""
-    with Proxy(server.address, SEED) as proxy:
-        idle = server.descriptors()
-        warm = None
-        for _ in range(2):
-            run = Soak(proxy)
-            run.run(function, clients)
-            check(run.whole > 0, "nothing came through")
-            wait_until(lambda: server.descriptors() <= idle, "the descriptors of clients that left")
-            print("%d whole, %d cut, %d connections, %d of them broken, %d KiB" % (
-                run.whole, run.cut, proxy.connections, proxy.cuts, server.memory() // 1024))
-            if warm is not None:
-                check(server.memory() <= warm + warm // 4 + (1 << 20),
-                      "memory grew from %d to %d bytes" % (warm, server.memory()))
-            warm = server.memory()
+def growth(samples):
+    """By how much the line through the samples rises (least squares)."""
+    middle = (len(samples) - 1) / 2
+    mean = sum(samples) / len(samples)
+    over = sum((at - middle) * (sample - mean) for at, sample in enumerate(samples))
+    under = sum((at - middle) ** 2 for at in range(len(samples)))
+    return over / under * (len(samples) - 1)
+
+
+# How the service runs its threads, and for how many rounds.
+FORMS = [((), 20), (("--threads", "4"), 5), (("--group", "2"), 5)] if LONG else [
+    ((), 3), (("--threads", "4"), 3), (("--group", "2"), 3)]
+ROUND_SECONDS = 30 if LONG else 0.5
+CLIENTS = 12 if LONG else 8
+# What is touched for the first time late: a few pages of a heap for each thread.
+GROWTH_MAX = (256 if LONG else 160) * 1024
+
+
+def soak(function, name, *arguments):
+    """Runs clients through a bad network, in rounds; between them nothing may be left, and what the
+    service holds must not have grown from the second round to the last."""
+    for form, rounds in FORMS:
+        with Server(name, *form, *arguments) as server, Proxy(server.address, SEED) as proxy:
+            idle = server.descriptors()
+            samples = []
+            whole = cut = 0
+            for _ in range(rounds):
+                run = Soak(proxy, ROUND_SECONDS)
+                run.run(function, CLIENTS)
+                server.wait_descriptors(idle)
+                samples.append(server.own_memory())
+                whole += run.whole
+                cut += run.cut
+            print("%s: %d whole, %d cut, %d connections, %d of them broken, %d descriptors, KiB %s" % (
+                " ".join(form), whole, cut, proxy.connections, proxy.cuts, idle,
+                " ".join(str(sample // 1024) for sample in samples)))
+            check(whole > 0, "nothing came through")
+            check(growth(samples[1:]) <= GROWTH_MAX, "memory grew: %r" % samples)
 
 
 FILE = random.Random(7).randbytes(300000)
 
 
-def download(run, connection, number, link):
-    size = random.Random(number * 1000 + link).randrange(len(FILE))
+def download(_, connection, number, link):
+    """A part of the file, whole, or else the connection is broken."""
+    size = 1 + random.Random(number * 1000 + link).randrange(len(FILE))
     connection.sendall(b"GET /file HTTP/1.1\r\nHost: x\r\nRange: bytes=0-%d\r\n"
-                       b"Connection: close\r\n\r\n" % size)
+                       b"Connection: close\r\n\r\n" % (size - 1))
     answer = bytearray()
-    while run.goes_on():
-        more = connection.recv(65536)
-        if not more:
-            break
-        answer += more
-    head, _, body = bytes(answer).partition(b"\r\n\r\n")
-    check(FILE.startswith(body), "client %d got other bytes" % number)
-    is_whole = len(body) == size + 1
-    check(not is_whole or head.startswith(b"HTTP/1.1 206 "), "another answer: %r" % head[:50])
-    run.count(is_whole)
+    try:
+        while True:
+            more = connection.recv(65536)
+            if not more:
+                break
+            answer += more
+    finally:
+        head, _, body = bytes(answer).partition(b"\r\n\r\n")
+        check(FILE[:size].startswith(body), "client %d got other bytes" % number)
+    if len(body) < size:
+        raise EOFError("%d of %d bytes" % (len(body), size))
+    check(head.startswith(b"HTTP/1.1 206 "), "another answer: %r" % head[:50])
 
 
 @test
@@ -249,45 +280,89 @@ def downloads_through_a_bad_network_are_whole_or_broken():
     with tempfile.TemporaryDirectory() as root:
         with open(os.path.join(root, "file"), "wb") as file:
             file.write(FILE)
-        with Server("file_server", "--root", root) as server:
-            soak(server, download, 8)
+        soak(download, "file_server", "--root", root)
+
+
+LINES = 200 if LONG else 60  # that each talker says
+
+
+class Talker:
+    """Says numbered lines, and minds what the others say: of one whose coming it heard the first
+    line is number 1, each other is the next, and all who hear somebody leave have heard the same."""
+
+    def __init__(self, run, connection, name):
+        self.run = run
+        self.connection = connection
+        self.name = name
+        self.heard = {}  # talker: the number of its last line
+        self.rest = b""
+
+    def take_notice(self, line):
+        words = line.split(b" ")
+        if words[2:4] == [b"is", b"now"]:
+            self.heard[words[4]] = 0
+        elif words[2] in (b"left", b"dropped:"):
+            talker = words[1]
+            last = self.heard.pop(talker, None)
+            with self.run.lock:
+                if words[2] == b"dropped:":
+                    self.run.dropped.add(talker)
+                if last is not None:
+                    equal((talker, last), (talker, self.run.lines.setdefault(talker, last)))
+
+    def take_line(self, line):
+        talker, text = line.split(b": ", 1)
+        number, padding = text.split(b" ", 1)
+        number = int(number)
+        check(padding == padded(number), "a line came changed: %r" % line[:100])
+        check(talker != self.name, "%r hears itself" % talker)
+        last = self.heard.get(talker, number - 1)
+        check(last == number - 1,
+              "%r heard line %d of %r after %d" % (self.name, number, talker, last))
+        self.heard[talker] = number
+
+    def hear(self, seconds):
+        """Takes what has come; False at the end of the stream."""
+        if not select.select([self.connection], [], [], seconds)[0]:
+            return True
+        more = self.connection.recv(65536)
+        *lines, self.rest = (self.rest + more).split(b"\n")
+        for line in lines:
+            check(not line.startswith(b"! "), "an error: %r" % line[:100])
+            if line.startswith(b"* "):
+                self.take_notice(line)
+            else:
+                self.take_line(line)
+        return bool(more)
+
+
+def padded(number):
+    return b"x" * (number % 300)
 
 
 def talk(run, connection, number, link):
-    """Says numbered lines; those of each other must come one by one."""
-    heard = {}
-    rest = b""
-    said = 0
-    connection.settimeout(0.05)
-    while run.goes_on() and said < 200:
-        said += 1
-        connection.sendall(b"%d.%d.%d %s\n" % (number, link, said, b"x" * (said % 300)))
-        try:
-            more = connection.recv(65536)
-            if not more:
-                break
-            rest += more
-        except TimeoutError:
-            continue
-        *lines, rest = rest.split(b"\n")
-        for line in lines:
-            if line[:1] in b"*!":
-                continue
-            words = line.split(b": ", 1)[1].split(b" ")
-            talker = words[0].rsplit(b".", 1)
-            count = int(talker[1])
-            check(words[1] == b"x" * (count % 300), "a line came changed: %r" % line[:100])
-            check(heard.get(talker[0], count - 1) == count - 1,
-                  "%d heard line %d of %r after %r" % (number, count, talker[0],
-                                                      heard.get(talker[0])))
-            heard[talker[0]] = count
-    run.count(said == 200 or time.monotonic() >= run.end)
+    name = b"t%d-%d-%d" % (number, link, connection.getsockname()[1])
+    talker = Talker(run, connection, name)
+    connection.sendall(b"/nick %s\n" % name)
+    for said in range(1, LINES + 1):
+        connection.sendall(b"%d %s\n" % (said, padded(said)))
+        if not talker.hear(0.01):
+            raise EOFError("after %d lines" % said)
+    connection.sendall(b"/quit\n")
+    deadline = time.monotonic() + DEADLINE
+    while talker.hear(1):
+        check(time.monotonic() < deadline, "%r: no end comes" % name)
+    if run.proxy.has_cut(connection):
+        raise EOFError("cut")
+    with run.lock:
+        # Whoever heard all of it to the end heard them all.
+        if name not in run.dropped:
+            equal((name, run.lines.setdefault(name, LINES)), (name, LINES))
 
 
 @test
-def chat_through_a_bad_network_keeps_every_order():
-    with Server("chat_server") as server:
-        soak(server, talk, 8)
+def chat_through_a_bad_network_reaches_each_member_once_and_in_order():
+    soak(talk, "chat_server")
 
 
 if __name__ == "__main__":
