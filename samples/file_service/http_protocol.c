@@ -15,10 +15,18 @@ struct answer {
 	int64_t now_s;
 };
 
-/* Whether the client has what was changed at `modified_s`. */
-static bool is_unmodified(const struct http_request *request, int64_t modified_s)
+/* What the request's conditions make of a file that was changed at `modified_s`: 412 when the
+ * client goes on with another version, 304 when it has this one, 0 when it wants the file. */
+static unsigned status_of_conditions(const struct http_request *request, int64_t modified_s)
 {
-	return request->if_modified_since != HTTP_NO_DATE && modified_s <= request->if_modified_since;
+	if (request->if_match == HTTP_TAGS_OTHER || (request->if_unmodified_since != HTTP_NO_DATE &&
+														modified_s > request->if_unmodified_since))
+		return 412;
+	if (request->if_none_match == HTTP_TAGS_ANY ||
+			(request->if_modified_since != HTTP_NO_DATE &&
+					modified_s <= request->if_modified_since))
+		return 304;
+	return 0;
 }
 
 /* The file is open: all of it, a part, or only the news that it has not changed. */
@@ -30,10 +38,9 @@ static void answer_with_file(struct answer *answer, const struct http_request *r
 
 	response->modified_s = status->modified_s < answer->now_s ? status->modified_s : answer->now_s;
 	response->size = status->size;
-	if (is_unmodified(request, response->modified_s)) {
-		response->status = 304;
+	response->status = status_of_conditions(request, response->modified_s);
+	if (response->status)
 		return;
-	}
 	/* The client has a part of another version: it needs the whole. */
 	if (request->has_if_range && request->if_range != response->modified_s)
 		range.kind = HTTP_RANGE_NONE;

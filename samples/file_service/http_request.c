@@ -9,6 +9,7 @@ void http_request_init(struct http_request *request)
 {
 	memset(request, 0, sizeof(*request));
 	request->if_modified_since = HTTP_NO_DATE;
+	request->if_unmodified_since = HTTP_NO_DATE;
 	request->if_range = HTTP_NO_DATE;
 }
 
@@ -113,6 +114,15 @@ static void take_connection(struct http_request *request, const char *value, siz
 	}
 }
 
+/* A `*` counts among whatever else is named, in the same field or another. */
+static void take_tags(enum http_tags *tags, const char *value, size_t value_length)
+{
+	if (value_length == 1 && value[0] == '*')
+		*tags = HTTP_TAGS_ANY;
+	else if (*tags == HTTP_TAGS_NONE)
+		*tags = HTTP_TAGS_OTHER;
+}
+
 /* Keeps what the fields say that matter to a server of files. Returns 0 or 400. */
 static unsigned take_field(struct http_request *request, const char *name, size_t name_length,
 		const char *value, size_t value_length)
@@ -131,8 +141,12 @@ static unsigned take_field(struct http_request *request, const char *name, size_
 		request->range = http_range_parse(value, value_length);
 	else if (text_equal(name, name_length, "if-modified-since"))
 		request->if_modified_since = http_date_parse(value, value_length);
+	else if (text_equal(name, name_length, "if-unmodified-since"))
+		request->if_unmodified_since = http_date_parse(value, value_length);
+	else if (text_equal(name, name_length, "if-match"))
+		take_tags(&request->if_match, value, value_length);
 	else if (text_equal(name, name_length, "if-none-match"))
-		request->has_entity_tag = true;
+		take_tags(&request->if_none_match, value, value_length);
 	else if (text_equal(name, name_length, "if-range")) {
 		request->has_if_range = true;
 		request->if_range = http_date_parse(value, value_length);
@@ -168,8 +182,10 @@ static enum http_progress finish(struct http_request *request)
 	if (request->host_count == 0 && !request->is_version_1_0)
 		return refuse(request, 400);
 	/* The date is a poor man's entity tag: it does not count beside one. */
-	if (request->has_entity_tag)
+	if (request->if_none_match != HTTP_TAGS_NONE)
 		request->if_modified_since = HTTP_NO_DATE;
+	if (request->if_match != HTTP_TAGS_NONE)
+		request->if_unmodified_since = HTTP_NO_DATE;
 	if (request->method != HTTP_GET || (request->has_if_range && request->if_range == HTTP_NO_DATE))
 		request->range.kind = HTTP_RANGE_NONE;
 	request->is_kept = request->is_version_1_0 ? request->asked_keep_alive : true;

@@ -32,6 +32,9 @@ enum http_method {
 	HTTP_UNKNOWN /* 501 */
 };
 
+/* What a condition names: no file has an entity tag here, but `*` is every file that is there. */
+enum http_tags { HTTP_TAGS_NONE, HTTP_TAGS_OTHER, HTTP_TAGS_ANY };
+
 enum http_progress { HTTP_MORE, HTTP_DONE };
 
 struct http_request {
@@ -47,8 +50,11 @@ struct http_request {
 	size_t head_length;   /* bytes up to and with the empty line */
 	uint64_t body_length; /* bytes behind the head that belong to this request */
 	struct http_range range;
-	int64_t if_modified_since; /* seconds, or HTTP_NO_DATE */
-	int64_t if_range;          /* likewise */
+	enum http_tags if_match;
+	enum http_tags if_none_match;
+	int64_t if_modified_since;   /* seconds, or HTTP_NO_DATE */
+	int64_t if_unmodified_since; /* likewise */
+	int64_t if_range;            /* likewise */
 	bool has_if_range;
 
 	/* Private. */
@@ -60,7 +66,6 @@ struct http_request {
 	unsigned host_count;
 	bool has_length;
 	bool has_transfer_coding;
-	bool has_entity_tag;
 	bool expects_continue;
 	bool asked_close;
 	bool asked_keep_alive;

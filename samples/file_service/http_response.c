@@ -20,6 +20,7 @@ const char *http_status_text(unsigned status)
 			{403, "Forbidden"},
 			{404, "Not Found"},
 			{405, "Method Not Allowed"},
+			{412, "Precondition Failed"},
 			{414, "URI Too Long"},
 			{416, "Range Not Satisfiable"},
 			{431, "Request Header Fields Too Large"},

@@ -44,7 +44,12 @@ static int compare_entries(const void *left, const void *right)
 	return strcmp(((const struct entry *)left)->name, ((const struct entry *)right)->name);
 }
 
-/* Appends text with what means something in HTML replaced. */
+static bool is_control(char byte)
+{
+	return (unsigned char)byte < ' ' || byte == 0x7f;
+}
+
+/* Appends text with what means something in HTML, or to a terminal, replaced. */
 static int print_escaped(struct pro_message_block *page, const char *text)
 {
 	int error = 0;
@@ -64,7 +69,7 @@ static int print_escaped(struct pro_message_block *page, const char *text)
 			error = pro_message_block_printf(page, "&quot;");
 			break;
 		default:
-			error = pro_message_block_copy(page, text, 1);
+			error = pro_message_block_copy(page, is_control(*text) ? "?" : text, 1);
 		}
 	}
 	return error;

@@ -86,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_range(&whole.range);
 	check_name(data + whole.target, whole.target_length);
 	check_date(whole.if_modified_since);
+	check_date(whole.if_unmodified_since);
 	check_date(whole.if_range);
 	return 0;
 }

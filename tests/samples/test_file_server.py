@@ -40,8 +40,8 @@ def path(*parts):
 
 # Names as odd as the system has them.
 ODD = "a b & 'c'.txt" if WINDOWS else "a b & <c>'\".txt"
-MARKUP = "&b&'.txt" if WINDOWS else "<b>&\"'.txt"
-MARKUP_ESCAPED = "&amp;b&amp;" if WINDOWS else "&lt;b&gt;&amp;&quot;"
+MARKUP = "&b&'.txt" if WINDOWS else "<b>&\"\x1b[2J\x7f\n'.txt"
+MARKUP_ESCAPED = "&amp;b&amp;" if WINDOWS else "&lt;b&gt;&amp;&quot;?[2J??"
 
 
 def write(name, data):
@@ -318,6 +318,25 @@ def what_has_not_changed_is_not_sent_again():
         response = ask(client, "/hello.txt", "If-None-Match: \"a\"",
                        "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT")
         equal(response.status, 200)
+        equal(ask(client, "/hello.txt", "If-None-Match: *").status, 304)
+        equal(ask(client, "/nothing", "If-None-Match: *").status, 404)
+
+
+@test
+def a_download_does_not_go_on_with_another_version():
+    same, before = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:36 GMT"
+    with file_server() as server:
+        client = Client(server)
+        for fields, status in ((("If-Unmodified-Since: " + same,), 206),
+                               (("If-Unmodified-Since: " + before,), 412),
+                               (("If-Unmodified-Since: yesterday",), 206),
+                               (("If-Match: *",), 206), (("If-Match: \"a\"",), 412),
+                               (("If-Match: \"a\"", "If-Match: *"), 206),
+                               (("If-Match: *", "If-Unmodified-Since: " + before), 206),
+                               # Of two conditions this one comes first.
+                               (("If-Unmodified-Since: " + before, "If-Modified-Since: " + same), 412)):
+            response = ask(client, "/hello.txt", "Range: bytes=1-2", *fields)
+            equal((fields, response.status), (fields, status))
 
 
 @test

@@ -227,7 +227,7 @@ FORMS = [((), 20), (("--threads", "4"), 5), (("--group", "2"), 5)] if LONG else 
 ROUND_SECONDS = 30 if LONG else 0.5
 CLIENTS = 12 if LONG else 8
 # What is touched for the first time late: a few pages of a heap for each thread.
-GROWTH_MAX = (256 if LONG else 160) * 1024
+GROWTH_MAX = (320 if LONG else 160) * 1024
 
 
 def soak(function, name, *arguments):
