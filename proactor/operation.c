@@ -50,14 +50,16 @@ static uint64_t saturating_add(uint64_t left, uint64_t right)
 	return left > UINT64_MAX - right ? UINT64_MAX : left + right;
 }
 
-/* Milliseconds from now, rounded up, so that nothing is ever early; no delay at all is due now. */
-static uint64_t due_after(struct pro_proactor *proactor, uint64_t delay_ms)
+/* Milliseconds from then, rounded up, so that nothing is ever early. */
+static uint64_t end_of_delay(uint64_t now_ns, uint64_t delay_ms)
 {
-	uint64_t now_ns = pro_proactor_now_ns(proactor);
-
-	if (delay_ms == 0)
-		return now_ns / 1000000;
 	return saturating_add((now_ns + 999999) / 1000000, delay_ms);
+}
+
+/* No delay at all is due now. */
+static uint64_t due_after(uint64_t now_ns, uint64_t delay_ms)
+{
+	return delay_ms == 0 ? now_ns / 1000000 : end_of_delay(now_ns, delay_ms);
 }
 
 void pro__operation_rearm(struct pro_operation *operation)
@@ -68,7 +70,7 @@ void pro__operation_rearm(struct pro_operation *operation)
 		return;
 	pro__timer_queue_remove(&proactor->timers, &operation->deadline);
 	pro__timer_queue_insert(&proactor->timers, &operation->deadline,
-			due_after(proactor, (uint64_t)operation->timeout_ms));
+			due_after(pro_proactor_now_ns(proactor), (uint64_t)operation->timeout_ms));
 }
 
 void pro__operation_progress(struct pro_operation *operation)
@@ -96,11 +98,14 @@ static void deadline_due(struct pro_operation *operation, uint64_t now_ms)
 static void timer_submit(struct pro_operation *operation)
 {
 	struct pro_proactor *proactor = operation->owner->proactor;
-	uint64_t due = due_after(proactor, operation->request.timer.delay_ms);
+	const uint64_t delay_ms = operation->request.timer.delay_ms;
+	const uint64_t now_ns = pro_proactor_now_ns(proactor);
 
-	operation->request.timer.due_ms = due;
+	/* What repeats without a delay is due at once, but its intervals count from a time that is not
+	 * before its start. */
+	operation->request.timer.due_ms = end_of_delay(now_ns, delay_ms);
 	operation->request.timer.expirations = 0;
-	pro__timer_queue_insert(&proactor->timers, &operation->deadline, due);
+	pro__timer_queue_insert(&proactor->timers, &operation->deadline, due_after(now_ns, delay_ms));
 }
 
 static void timer_due(struct pro_operation *operation, uint64_t now_ms)

@@ -278,6 +278,48 @@ void scenario_repeating_timer_repeats_until_cancelled(struct world *world)
 	ck_assert(owner->last[EVENT_TIME_OUT].is_final);
 }
 
+#define INTERVAL_MS 2
+
+/* Of a timer without a delay: the interval number n ends n intervals after the start, or later. */
+struct beats {
+	uint64_t start_ns;
+	uint64_t expirations;
+};
+
+static void check_beat(struct recorder *recorder, const struct event *event)
+{
+	struct beats *beats = recorder->context;
+	uint64_t passed_ns = pro_proactor_now_ns(recorder->world->proactor) - beats->start_ns;
+
+	if (event->kind != EVENT_TIME_OUT || event->error)
+		return;
+	beats->expirations += event->expirations;
+	ck_assert_uint_ge(passed_ns, (beats->expirations - 1) * UINT64_C(1000000) * INTERVAL_MS);
+}
+
+void scenario_repeating_timer_without_delay_is_never_early(struct world *world)
+{
+	struct recorder *owner;
+	struct beats beats;
+
+	world->is_traced = false;
+	world_open(world);
+	owner = recorder_create(world, "owner");
+	owner->context = &beats;
+	owner->on_event = check_beat;
+	recorder_open_free(owner);
+	/* The parts of a millisecond at which they start differ. */
+	for (unsigned round = 1; round <= 20; round++) {
+		beats.expirations = 0;
+		beats.start_ns = pro_proactor_now_ns(world->proactor);
+		ASSERT_OK(STARTED(owner, TIME_OUT,
+				pro_asynch_timer_schedule_repeating(&owner->timer, 0, INTERVAL_MS)));
+		RUN_UNTIL(world, beats.expirations >= 3);
+		ASSERT_OK(recorder_cancel(&owner->timer.operation));
+		RUN_UNTIL(world, owner->cancels[EVENT_TIME_OUT] == round);
+	}
+}
+
 /* The loop stands still for several intervals: they are counted in one callback. */
 void scenario_missed_intervals_are_counted_not_repeated(struct world *world)
 {
