@@ -42,8 +42,8 @@ PRO_API int pro_socket_set_option(
 		struct pro_proactor *proactor, pro_handle handle, enum pro_socket_option option, int value);
 
 /* Ends the sending direction: the peer reads the end of the stream; reading goes on. Bytes still
- * queued in a write stream are not waited for: see pro_asynch_write_stream_shutdown. [any thread]
- * Since 0.1. */
+ * queued in a write stream are not waited for: see pro_asynch_write_stream_shutdown. PRO_ENOTCONN
+ * for a listener or a datagram socket. [any thread] Since 0.1. */
 PRO_API int pro_socket_shutdown_write(struct pro_proactor *proactor, pro_handle handle);
 
 /* Closes a socket or file that no handler owns. Operations in flight on it complete with

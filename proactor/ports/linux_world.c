@@ -208,7 +208,14 @@ static int world_set_option(
 
 static int world_shutdown_write(struct pro_port *port, pro_handle handle)
 {
+	struct sockaddr peer;
+	socklen_t length = sizeof(peer);
+
 	(void)port;
+	/* Linux shuts a listener down for writing, and a UNIX-domain datagram socket, as if it were
+	 * something to them. */
+	if (getpeername((int)handle, &peer, &length) < 0)
+		return pro__error_from_os(errno);
 	return shutdown((int)handle, SHUT_WR) < 0 ? pro__error_from_os(errno) : 0;
 }
 

@@ -286,7 +286,13 @@ static int world_set_option(
 
 static int world_shutdown_write(struct pro_port *port, pro_handle handle)
 {
+	struct pro_addr peer;
+	/* Windows shuts a datagram socket down for sending, as if it were something to it. */
+	const int error = get_addr(getpeername, handle, &peer);
+
 	(void)port;
+	if (error)
+		return error;
 	return shutdown((SOCKET)handle, SD_SEND) == SOCKET_ERROR ? last_error() : 0;
 }
 

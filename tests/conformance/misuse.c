@@ -333,6 +333,31 @@ void scenario_handles_of_the_wrong_kind_are_errors(struct world *world)
 	ASSERT_OK(pro_proactor_close_handle(world->proactor, file));
 }
 
+void scenario_only_connected_streams_end_their_sending(struct world *world)
+{
+	struct pro_addr any;
+	pro_handle listener, dgram, file;
+	pro_handle pair[2];
+
+	world_open(world);
+	ASSERT_OK(pro_addr_parse(&any, "127.0.0.1:0"));
+	ASSERT_OK(pro_socket_listen(world->proactor, &any, 0, &listener));
+	ASSERT_OK(pro_socket_dgram(world->proactor, PRO_FAMILY_INET, &any, &dgram));
+	ASSERT_OK(pro_socket_pair(world->proactor, pair));
+	file = world_file(world, "file", PRO_FILE_READ | PRO_FILE_WRITE | PRO_FILE_CREATE);
+	ASSERT_ERROR(pro_socket_shutdown_write(world->proactor, listener), PRO_ENOTCONN);
+	ASSERT_ERROR(pro_socket_shutdown_write(world->proactor, dgram), PRO_ENOTCONN);
+	ASSERT_ERROR(pro_socket_shutdown_write(world->proactor, file), PRO_ENOTSOCK);
+	ASSERT_OK(pro_socket_shutdown_write(world->proactor, pair[0]));
+	ASSERT_OK(pro_socket_shutdown_write(world->proactor, pair[0]));
+	ASSERT_OK(pro_proactor_close_handle(world->proactor, listener));
+	ASSERT_OK(pro_proactor_close_handle(world->proactor, dgram));
+	ASSERT_OK(pro_proactor_close_handle(world->proactor, file));
+	ASSERT_OK(pro_proactor_close_handle(world->proactor, pair[0]));
+	ASSERT_OK(pro_proactor_close_handle(world->proactor, pair[1]));
+	world_run_ready(world);
+}
+
 void scenario_handles_may_be_closed_twice(struct world *world)
 {
 	pro_handle handles[2];
