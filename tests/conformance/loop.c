@@ -200,7 +200,7 @@ static void raise_in_callback(struct recorder *recorder, const struct event *eve
 
 void scenario_end_works_from_a_signal_handler(struct world *world)
 {
-	void (*before)(int) = signal(SIGTERM, end_from_signal);
+	void (*before)(int) = os_signal_set(SIGTERM, end_from_signal);
 	struct recorder *raiser;
 
 	world_open(world);
@@ -211,7 +211,7 @@ void scenario_end_works_from_a_signal_handler(struct world *world)
 	world_enter_loop();
 	ASSERT_OK(pro_proactor_run_event_loop(world->proactor));
 	world_leave_loop();
-	signal(SIGTERM, before);
+	os_signal_set(SIGTERM, before);
 	ck_assert_uint_eq(raiser->count[EVENT_WAKEUP], 1);
 }
 

@@ -14,6 +14,8 @@ void os_print_descriptors(void);
 
 /* A sum over all signal dispositions: equal when none has changed. */
 uint64_t os_signal_dispositions(void);
+/* Sets what a signal does; returns what it did before. */
+void (*os_signal_set(int number, void (*handler)(int)))(int);
 
 /* CPU time of this process and of this thread, microseconds; and a monotonic clock, milliseconds.
  */

@@ -109,6 +109,15 @@ uint64_t os_signal_dispositions(void)
 	return sum;
 }
 
+void (*os_signal_set(int number, void (*handler)(int)))(int)
+{
+	struct sigaction action = {.sa_handler = handler};
+	struct sigaction before;
+
+	ck_assert_int_eq(sigaction(number, &action, &before), 0);
+	return before.sa_handler;
+}
+
 static uint64_t clock_us(clockid_t clock)
 {
 	struct timespec now;

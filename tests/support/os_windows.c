@@ -11,6 +11,7 @@
 #include <proactor/socket.h>
 
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,6 +157,11 @@ bool os_is_close_on_exec(int descriptor)
 uint64_t os_signal_dispositions(void)
 {
 	return 0;
+}
+
+void (*os_signal_set(int number, void (*handler)(int)))(int)
+{
+	return signal(number, handler);
 }
 
 /* ---- clocks ---- */
