@@ -184,7 +184,7 @@
 	X(24, cancelled_timer_never_expires, NEEDS_NOTHING)                                            \
 	X(24, timer_cancelled_by_another_thread_completes_once, NEEDS_THREADS)                         \
 	X(24, repeating_timer_repeats_until_cancelled, NEEDS_NOTHING)                                  \
-	X(24, repeating_timer_without_delay_is_never_early, NEEDS_NOTHING)                                  \
+	X(24, repeating_timer_without_delay_is_never_early, NEEDS_NOTHING)                             \
 	X(24, missed_intervals_are_counted_not_repeated, NEEDS_SYSTEM)                                 \
 	X(24, timer_restarts_itself_in_its_callback, NEEDS_NOTHING)                                    \
 	X(24, all_timers_of_a_handler_can_be_cancelled_at_once, NEEDS_NOTHING)                         \
@@ -224,7 +224,7 @@
 	X(34, operations_that_were_not_opened_are_refused, NEEDS_NOTHING)                              \
 	X(34, stale_handles_are_errors_not_somebody_elses, NEEDS_NOTHING)                              \
 	X(34, handles_of_the_wrong_kind_are_errors, NEEDS_NOTHING)                                     \
-	X(34, only_connected_streams_end_their_sending, NEEDS_NOTHING)                                     \
+	X(34, only_connected_streams_end_their_sending, NEEDS_NOTHING)                                 \
 	X(34, handles_may_be_closed_twice, NEEDS_NOTHING)                                              \
 	X(34, lengths_beyond_4_gib_are_taken_as_they_are, NEEDS_NOTHING)                               \
 	X(35, every_descriptor_closes_on_exec, NEEDS_SYSTEM)                                           \
