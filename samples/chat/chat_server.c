@@ -77,18 +77,14 @@ static const struct pro_handler_vtbl chat_vtbl = {
 static int chat_open(struct chat *chat, const struct pro_addr *addr)
 {
 	struct pro_proactor *proactor = chat->loops.proactor;
-	struct pro_asynch_acceptor_options options;
 	int error = pro_handler_init(&chat->handler, &chat_vtbl, proactor);
 
 	chat->names.seed = pro_proactor_random(proactor);
 	chat->room_names.seed = pro_proactor_random(proactor);
-	pro_asynch_acceptor_options_init(&options);
-	options.group = chat->loops.group;
 	if (!error)
 		error = pro_asynch_timer_open(&chat->timer, &chat->handler, NULL);
 	if (!error)
-		error = pro_asynch_acceptor_open_with(
-				&chat->acceptor, &acceptor_vtbl, proactor, addr, &options);
+		error = sample_loops_accept(&chat->loops, &chat->acceptor, &acceptor_vtbl, addr);
 	return error;
 }
 

@@ -1,12 +1,13 @@
 /* What the sample programs share: a command line, threads, a log, a clean stop.
  *
  * The way of a service:
- *	sample_parse → sample_loops_open → open an acceptor → sample_print_listening →
+ *	sample_parse → sample_loops_open → sample_loops_accept → sample_print_listening →
  *	sample_loops_run, which returns on Ctrl-C → say goodbye → sample_loops_close */
 #ifndef SAMPLE_H
 #define SAMPLE_H
 
 #include <proactor/addr.h>
+#include <proactor/asynch_acceptor.h>
 #include <proactor/proactor_group.h>
 
 /* Exit statuses of all samples. */
@@ -91,6 +92,12 @@ const char *sample_loops_fault(const struct sample_loops *loops);
 /* Creates the proactor, and the group, whose threads run from now on; as sample_proactor_create.
  * False after a failure, which has been logged. */
 bool sample_loops_open(struct sample_loops *loops, bool log_port);
+
+/* Opens the acceptor, whose connections go to the group if there is one. Waits a little when the
+ * address is in use: the system may still be taking apart a process that was killed. 0 or the
+ * error. */
+int sample_loops_accept(struct sample_loops *loops, struct pro_asynch_acceptor *acceptor,
+		const struct pro_asynch_acceptor_vtbl *vtbl, const struct pro_addr *addr);
 
 /* Runs the proactor on as many threads as were asked for, this one too, until its loop ends or
  * `limit_ms` are over (PRO_NO_TIMEOUT: never). 0 or the error. */

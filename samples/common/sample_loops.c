@@ -94,6 +94,29 @@ bool sample_loops_open(struct sample_loops *loops, bool log_port)
 	return true;
 }
 
+/* A listener lives on for some milliseconds after a process that is killed while io_uring accepts
+ * on it. */
+#define IN_USE_TRIES   25
+#define IN_USE_WAIT_MS 20
+
+int sample_loops_accept(struct sample_loops *loops, struct pro_asynch_acceptor *acceptor,
+		const struct pro_asynch_acceptor_vtbl *vtbl, const struct pro_addr *addr)
+{
+	struct pro_asynch_acceptor_options options;
+	int error = PRO_EADDRINUSE;
+
+	pro_asynch_acceptor_options_init(&options);
+	options.group = loops->group;
+	for (unsigned tries = 0; error == PRO_EADDRINUSE && tries < IN_USE_TRIES; tries++) {
+		int wait_error =
+				tries ? pro_proactor_run_event_loop_for(loops->proactor, IN_USE_WAIT_MS) : 0;
+		if (wait_error)
+			return wait_error;
+		error = pro_asynch_acceptor_open_with(acceptor, vtbl, loops->proactor, addr, &options);
+	}
+	return error;
+}
+
 /* One run of the loop by several threads. */
 struct run {
 	struct pro_proactor *proactor;

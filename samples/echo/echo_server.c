@@ -90,12 +90,8 @@ static const struct pro_asynch_acceptor_vtbl acceptor_vtbl = {
 static int serve(struct sample_loops *loops, const struct pro_addr *address)
 {
 	static struct pro_asynch_acceptor acceptor; /* the loop's until the proactor is destroyed */
-	struct pro_asynch_acceptor_options options;
+	int error = sample_loops_accept(loops, &acceptor, &acceptor_vtbl, address);
 
-	pro_asynch_acceptor_options_init(&options);
-	options.group = loops->group;
-	int error = pro_asynch_acceptor_open_with(
-			&acceptor, &acceptor_vtbl, loops->proactor, address, &options);
 	if (!error && !sample_print_listening(pro_asynch_acceptor_addr(&acceptor)))
 		error = PRO_EIO;
 	return error ? error : sample_loops_run(loops, PRO_NO_TIMEOUT);

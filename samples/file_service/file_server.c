@@ -65,15 +65,10 @@ static const struct pro_handler_vtbl service_vtbl = {
 
 static int service_open(struct file_service *server, const struct pro_addr *address)
 {
-	struct pro_asynch_acceptor_options options;
 	int error = pro_handler_init(&server->handler, &service_vtbl, server->loops.proactor);
 
-	if (error)
-		return error;
-	pro_asynch_acceptor_options_init(&options);
-	options.group = server->loops.group;
-	return pro_asynch_acceptor_open_with(
-			&server->acceptor, &acceptor_vtbl, server->loops.proactor, address, &options);
+	return error ? error
+				 : sample_loops_accept(&server->loops, &server->acceptor, &acceptor_vtbl, address);
 }
 
 /* Serves until Ctrl-C, then drains: for the stop timeout, or until the next Ctrl-C. What is left

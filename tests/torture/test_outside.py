@@ -365,5 +365,131 @@ def chat_through_a_bad_network_reaches_each_member_once_and_in_order():
     soak(talk, "chat_server")
 
 
+# ---- sudden death ----
+
+KILLS = 200 if LONG else 20
+
+
+def contents(folder):
+    """Name, type, size, times and bytes of all that is below a folder."""
+    found = {}
+    for base, folders, names in os.walk(folder):
+        for name in folders + names:
+            path = os.path.join(base, name)
+            status = os.stat(path)
+            data = b""
+            if name in names:
+                with open(path, "rb") as file:
+                    data = file.read()
+            found[path] = (status.st_mode, status.st_size, status.st_mtime_ns, data)
+    return found
+
+
+class Download:
+    """Gets the file again and again on one connection, and minds every byte."""
+
+    HEAD_END = b"\r\n\r\n"
+
+    def __init__(self, server):
+        self.connection = server.connect()
+        self.answer = bytearray()
+        self.size = 0
+        self.ask()
+
+    def ask(self):
+        self.connection.sendall(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    def take(self):
+        """What has come; 0 at the end of the stream, also when it is a reset."""
+        try:
+            more = self.connection.recv(65536)
+        except ConnectionError:
+            return 0
+        self.answer += more
+        at = self.answer.find(self.HEAD_END)
+        if at >= 0:
+            body = at + len(self.HEAD_END)
+            check(self.answer.startswith(b"HTTP/1.1 200 "), "another answer")
+            check(FILE.startswith(self.answer[body:]), "other bytes")
+            if len(self.answer) == body + len(FILE):
+                self.answer.clear()
+                self.ask()
+        return len(more)
+
+
+def kill_after(server, size):
+    """Kills it when clients got so many bytes; each of them must see the end."""
+    downloads = {}
+    for _ in range(4):
+        download = Download(server)
+        downloads[download.connection] = download
+    taken = 0
+    while taken < size:
+        for connection in select.select(list(downloads), [], [], DEADLINE)[0]:
+            taken += downloads[connection].take()
+    server.kill()
+    for download in downloads.values():
+        try:
+            while download.take():
+                pass
+        except ConnectionError:
+            pass  # of the next request
+        download.connection.close()
+
+
+@test
+def a_killed_file_server_starts_again_at_once_and_leaves_nothing():
+    choose = random.Random(SEED)
+    with tempfile.TemporaryDirectory() as root:
+        os.mkdir(os.path.join(root, "folder"))
+        for name in ("file", "folder/file"):
+            with open(os.path.join(root, name), "wb") as file:
+                file.write(FILE)
+        before = contents(root)
+        forms = [form for form, _ in FORMS]
+        listen = "127.0.0.1:0"
+        for number in range(KILLS):
+            server = Server("file_server", "--root", root, *forms[number % len(forms)],
+                            listen=listen)
+            listen = server.listen
+            kill_after(server, int(10 ** choose.uniform(0, 7)))
+            check(contents(root) == before, "what is in the root has changed")
+        with Server("file_server", "--root", root, listen=listen) as server:
+            with server.connect() as connection:
+                connection.sendall(b"GET /file HTTP/1.0\r\n\r\n")
+                answer = bytearray()
+                while more := connection.recv(65536):
+                    answer += more
+                check(answer.endswith(Download.HEAD_END + FILE), "the file is not whole")
+
+
+@test
+def a_killed_chat_server_starts_again_at_once():
+    choose = random.Random(SEED)
+    listen = "127.0.0.1:0"
+    for _ in range(KILLS // 2):
+        server = Server("chat_server", listen=listen)
+        listen = server.listen
+        talker, listener = Client(server), Client(server)
+        for client in (talker, listener):
+            check(client.line().endswith(b" joined lobby"), "no greeting")
+        talker.send(b"".join(b"%d\n" % number for number in range(2000)))
+        last = -1
+        for _ in range(choose.randrange(1000)):
+            text = listener.line()
+            number = int(text.split(b": ")[1])
+            equal(number, last + 1)
+            last = number
+        server.kill()
+        for client in (talker, listener):
+            try:
+                client.socket.settimeout(DEADLINE)
+                while client.socket.recv(65536):
+                    pass
+            except ConnectionError:
+                pass
+            client.close()
+
+
 if __name__ == "__main__":
     sys.exit(main())
