@@ -9,9 +9,11 @@ and then for five more in which it runs several threads.
 
 import os
 import random
+import re
 import select
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -21,7 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from chaos import Proxy  # pylint: disable=wrong-import-position
 from common import (DEADLINE, Client, Server, Skip, check, equal,  # pylint: disable=wrong-import-position
-                    main, test, wait_until)
+                    main, program, test, wait_exit, wait_until)
 
 SEED = int(os.environ.get("PROACTOR_TEST_SEED", "1"))
 LONG = os.environ.get("PROACTOR_TEST_LONG") == "1"
@@ -118,6 +120,80 @@ def no_locked_memory_is_no_obstacle():
     with Server("echo_server", before=limits(RLIMIT_MEMLOCK=0)) as server:
         with server.connect() as connection:
             echo_back(connection, 100000, 1)
+
+
+# ---- streams of the process ----
+
+# What each says to one who sends a line and the end.
+SAYS = {"echo_server": b"line\n", "chat_server": b"* guest1 joined lobby\n",
+        "file_server": b"File transmit error!\r\n"}
+# What can be wrong with a descriptor.
+BAD_STREAMS = {"closed": "os.close(%d)", "full": "os.dup2(os.open('/dev/full', os.O_WRONLY), %d)",
+               "left": "r, w = os.pipe(); os.dup2(w, %d); os.close(r); os.close(w)"}
+
+
+def streams(*wrong):
+    """A command that spoils streams and becomes the rest of its line."""
+    return [sys.executable, "-c", "import os, signal, sys; "
+            "signal.signal(signal.SIGPIPE, signal.SIG_DFL); %s; os.execv(sys.argv[1], sys.argv[1:])"
+            % "; ".join(wrong)]
+
+
+class SilentServer:
+    """One that can not say that it listens."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def connect(self, _):
+        connection = socket.socket(socket.AF_UNIX)
+        wait_until(lambda: connection.connect_ex(self.path) == 0, "a connection")
+        return connection
+
+
+def check_serves(server, name):
+    for _ in range(3):
+        client = Client(server)
+        client.send("line\n")
+        client.half_close()
+        equal(re.sub(b"guest[0-9]+", b"guest1", client.rest()), SAYS[name])
+        client.close()
+
+
+@test
+def log_that_can_not_be_written_is_no_obstacle():
+    for name in SAYS:
+        for what in BAD_STREAMS.values():
+            with Server(name, before=streams(what % 2)) as server:
+                before = processor_seconds(server)
+                check_serves(server, name)
+                check(processor_seconds(server) - before < 1, "it spins")
+
+
+@test
+def closed_streams_are_no_obstacle():
+    for name in SAYS:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "socket")
+            process = subprocess.Popen(
+                [*streams("os.closerange(0, 3)"), program(name), "--listen", "unix:" + path])
+            try:
+                check_serves(SilentServer(path), name)
+                process.terminate()
+                equal(wait_exit(process), 0)
+            finally:
+                process.kill()
+
+
+@test
+def first_line_that_can_not_be_written_ends_it():
+    for name in SAYS:
+        for what in ("full", "left"):
+            done = subprocess.run(
+                [*streams(BAD_STREAMS[what] % 1), program(name), "--listen", "127.0.0.1:0"],
+                stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=DEADLINE, check=False)
+            equal(done.returncode, 1)
+            check(b"stdout can not be written" in done.stderr, done.stderr)
 
 
 # ---- clients ----
