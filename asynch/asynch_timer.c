@@ -24,6 +24,9 @@ static void timer_deliver(struct pro_operation *operation)
 			.is_final = is_final,
 	};
 
+	/* It was cancelled after this was taken out of the queue. */
+	if (!is_final && atomic_load_explicit(&operation->state, memory_order_relaxed) == PRO__READY)
+		return;
 	if (!result.error)
 		result.expirations = operation->request.timer.reported;
 	if (is_final)

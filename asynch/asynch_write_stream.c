@@ -140,6 +140,8 @@ static void write_stream_finish_head(struct pro_asynch_write_stream *writer, int
 	struct pro_message_block *head = writer->queue_head;
 
 	writer->queue_head = head->next;
+	if (writer->cancelled_count > 0)
+		writer->cancelled_count--;
 	head->queue_error = error;
 	head->queue_sent = writer->head_sent;
 	write_stream_add_queued(writer, 0 - (head->queue_bytes - writer->head_sent));
@@ -171,15 +173,20 @@ static bool write_stream_account(struct pro_asynch_write_stream *writer, size_t 
 }
 
 /* What is queued behind a message that failed never went out: cancelled. A message that was cut
- * breaks the stream, since whatever followed would be read as the rest of it. */
+ * breaks the stream, since whatever followed would be read as the rest of it. A cancel hits nothing
+ * that was queued after it was asked for: that goes out, or on, in another flight. */
 static void write_stream_fail(struct pro_asynch_write_stream *writer)
 {
 	struct pro_operation *operation = &writer->operation;
 	int error = operation->error;
+	bool is_all = error != PRO_ECANCELED || pro__owner_is_closing(operation->owner);
 
+	if (!is_all && writer->cancelled_count == 0)
+		return;
 	writer->failed_os_error = operation->os_error;
 	writer->is_broken = writer->is_broken || writer->head_sent > 0;
-	for (; writer->queue_head; error = PRO_ECANCELED)
+	is_all = is_all || writer->is_broken;
+	for (; writer->queue_head && (is_all || writer->cancelled_count > 0); error = PRO_ECANCELED)
 		write_stream_finish_head(writer, error);
 }
 
@@ -302,12 +309,33 @@ static void write_stream_nudge(struct pro_operation *operation)
 		write_stream_end_if_asked(writer);
 }
 
+static void write_stream_cancel_asked(struct pro_operation *operation)
+{
+	atomic_fetch_add(&write_stream_from_operation(operation)->cancels, 1);
+}
+
+/* Those that were queued after the latest was asked for say so. */
+static void write_stream_cancel_begins(struct pro_operation *operation)
+{
+	struct pro_asynch_write_stream *writer = write_stream_from_operation(operation);
+	const size_t cancels = atomic_load(&writer->cancels);
+	size_t count = 0;
+
+	for (const struct pro_message_block *block = writer->queue_head;
+			block && block->queue_sent != cancels; block = block->next)
+		count++;
+	if (count > writer->cancelled_count)
+		writer->cancelled_count = count;
+}
+
 static const struct pro_operation_vtbl write_stream_vtbl = {
 		.name = "write_stream",
 		.advance = write_stream_advance,
 		.prepare = write_stream_prepare,
 		.deliver = write_stream_deliver,
 		.nudge = write_stream_nudge,
+		.cancel_asked = write_stream_cancel_asked,
+		.cancel_begins = write_stream_cancel_begins,
 };
 
 /* ---- the public calls ---- */
@@ -374,6 +402,7 @@ static int write_stream_start(struct pro_asynch_write_stream *writer,
 		return error;
 	proactor = writer->operation.owner->proactor;
 	block->queue_bytes = bytes;
+	block->queue_sent = atomic_load(&writer->cancels);
 	block->queue_act = writer->operation.act;
 	block->queue_caller = caller;
 	if (!pro__on_loop(proactor)) {

@@ -21,6 +21,8 @@ struct pro_asynch_write_stream {
 	PRO_ATOMIC(size_t) remote_bytes; /* that other threads ever queued */
 	PRO_ATOMIC(size_t) loop_bytes;   /* that the loop ever queued, less all that are through */
 	size_t limit_bytes;
+	PRO_ATOMIC(size_t) cancels;           /* ever asked for */
+	size_t cancelled_count;               /* messages of the queue that a cancel is to hit */
 	struct pro_message_block *queue_head; /* being sent or waiting */
 	struct pro_message_block *queue_tail;
 	struct pro_message_block *done_head; /* to be reported */

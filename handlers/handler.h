@@ -96,8 +96,11 @@ PRO_API void pro_handler_set_concurrent(struct pro_handler *handler);
 PRO_API bool pro_handler_is_closing(const struct pro_handler *handler);
 
 /* The handle that is closed with the handler: set it to hand over ownership, once, before any
- * operation on it is started; PRO_INVALID_HANDLE by default. [set-up or callback] Since 0.1. */
+ * operation on it is started; PRO_INVALID_HANDLE by default. A handler that is closing already
+ * closes it too. [set-up or callback] Since 0.1. */
 PRO_API void pro_handler_set_handle(struct pro_handler *handler, pro_handle handle);
+/* That handle; PRO_INVALID_HANDLE from a close on. Where another thread may close the handler, its
+ * number may be another's when it is used. */
 PRO_API pro_handle pro_handler_handle(const struct pro_handler *handler);
 
 /* [any thread] Since 0.1. */

@@ -88,6 +88,11 @@ struct pro_operation_vtbl {
 	/* Another thread left work for an operation that queues (write_stream). NULL elsewhere. [loop
 	 * thread] */
 	void (*nudge)(struct pro_operation *operation);
+
+	/* For an operation that queues, NULL elsewhere: the user asks for a cancel, which is to hit
+	 * what is queued now and nothing later. [any thread] Then the cancel begins. [loop thread] */
+	void (*cancel_asked)(struct pro_operation *operation);
+	void (*cancel_begins)(struct pro_operation *operation);
 };
 
 enum pro_owner_state {

@@ -30,7 +30,7 @@ struct pro_message_block {
 	struct pro_message_block *next;    /* link of the one queue that a block can stand in */
 	const void *queue_act;             /* what its queued start carries */
 	size_t queue_bytes;                /* asked for */
-	size_t queue_sent;                 /* gone out when it ended */
+	size_t queue_sent;                 /* gone out when it ended; before, cancels asked before it */
 	int queue_error;                   /* how it ended */
 	uint32_t queue_flags;
 	const void *queue_caller; /* who started it, for dumps */

@@ -439,6 +439,8 @@ int pro__operation_cancel_now(struct pro_operation *operation)
 
 	if (operation_state(operation) != PRO__IN_FLIGHT)
 		return PRO_ENOTFOUND;
+	if (operation->vtbl->cancel_begins)
+		operation->vtbl->cancel_begins(operation);
 	if (operation->flags & PRO__CANCEL_ASKED)
 		return 0;
 	operation->flags |= PRO__CANCEL_ASKED;
@@ -460,31 +462,12 @@ static bool operation_can_cancel_now(const struct pro_operation *operation)
 	return pro__on_loop(proactor) || pro__crew_takes_requests_soon(proactor);
 }
 
-static int operation_cancel_from_callback(struct pro_operation *operation)
+static int operation_request_cancel(struct pro_operation *operation)
 {
-	struct pro_proactor *proactor = operation->owner->proactor;
-	bool is_on_loop = pro__on_loop(proactor);
-	int error;
-
-	if (!is_on_loop)
-		pro__loop_enter(proactor);
-	error = pro__operation_cancel_now(operation);
-	if (!is_on_loop)
-		pro__loop_leave(proactor);
-	return error;
-}
-
-int pro_operation_cancel(struct pro_operation *operation)
-{
-	uint32_t flight;
+	uint32_t flight = atomic_load(&operation->flight);
 	uint32_t asked;
 	int error;
 
-	if (!operation || !operation->owner)
-		return PRO_EINVAL;
-	if (operation_state(operation) != PRO__QUEUED && operation_can_cancel_now(operation))
-		return operation_cancel_from_callback(operation);
-	flight = atomic_load(&operation->flight);
 	if (operation_state(operation) == PRO__IDLE || operation_state(operation) == PRO__READY)
 		return PRO_ENOTFOUND;
 	error = pro__owner_enter(operation->owner);
@@ -497,6 +480,34 @@ int pro_operation_cancel(struct pro_operation *operation)
 		;
 	pro__inbox_request(operation->owner->proactor, &operation->inbox, OPERATION_CANCEL);
 	return 0;
+}
+
+static int operation_cancel_from_callback(struct pro_operation *operation)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+	bool is_on_loop = pro__on_loop(proactor);
+	int error;
+
+	if (!is_on_loop)
+		pro__loop_enter(proactor);
+	/* The start of another thread, which the loop takes together with the cancel. */
+	if (operation_state(operation) == PRO__QUEUED)
+		error = operation_request_cancel(operation);
+	else
+		error = pro__operation_cancel_now(operation);
+	if (!is_on_loop)
+		pro__loop_leave(proactor);
+	return error;
+}
+
+int pro_operation_cancel(struct pro_operation *operation)
+{
+	if (!operation || !operation->owner)
+		return PRO_EINVAL;
+	if (operation->vtbl->cancel_asked)
+		operation->vtbl->cancel_asked(operation);
+	return operation_can_cancel_now(operation) ? operation_cancel_from_callback(operation)
+											   : operation_request_cancel(operation);
 }
 
 /* What may change only while nothing is in flight, or in a callback. */

@@ -208,11 +208,11 @@ struct pro_operation {
 	} port;
 };
 
-/* Cancels the flight that is under way now (of a write stream: all that is queued). 0: it will
+/* Cancels the flight that is under way now (of a write stream: all that is queued now). 0: it will
  * complete soon, with PRO_ECANCELED or, if it won the race, with its success; PRO_ENOTFOUND:
  * nothing was in flight. The callback comes in either case where a start returned 0. A timer that
- * was cancelled with 0 by a callback does not expire any more. [any thread] ACE:
- * ACE_Asynch_Operation::cancel. Since 0.1. */
+ * was cancelled with 0 by a callback, after its start returned, does not expire any more. [any
+ * thread] ACE: ACE_Asynch_Operation::cancel. Since 0.1. */
 PRO_API int pro_operation_cancel(struct pro_operation *operation);
 
 /* Gives every later flight of this object `timeout_ms` milliseconds from its start; then it is

@@ -21,10 +21,30 @@ static enum pro_owner_state owner_state(const struct pro_owner *owner)
 			atomic_load_explicit(&owner->state, memory_order_acquire) & PRO__OWNER_STATE);
 }
 
+static void owner_handle_closed(struct pro_close_request *request)
+{
+	pro__owner_release(pro_container_of(request, struct pro_owner, close_request));
+}
+
+static void owner_close_handle(struct pro_owner *owner)
+{
+	struct pro_proactor *proactor = owner->proactor;
+
+	owner->close_request.handle = owner->handle;
+	owner->close_request.closed = owner_handle_closed;
+	owner->handle = PRO_INVALID_HANDLE;
+	pro__owner_hold(owner);
+	pro__port_vtbl(proactor)->close_handle(proactor->port, &owner->close_request);
+}
+
 void pro__owner_check_closed(struct pro_owner *owner)
 {
 	uint32_t closing_without_holds = PRO__CLOSING;
 
+	/* A callback may have been given a handle while the handler was closing already. */
+	if (owner->pending == 0 && owner->handle != PRO_INVALID_HANDLE &&
+			atomic_load(&owner->state) == closing_without_holds)
+		owner_close_handle(owner);
 	if (owner->pending == 0 &&
 			atomic_compare_exchange_strong(&owner->state, &closing_without_holds, PRO__CLOSED))
 		pro__event_push(owner->proactor, &owner->close_event);
@@ -178,11 +198,6 @@ static void owner_run_requests(struct pro_inbox_node *node, uint32_t requests, u
 	pro__owner_leave_now(owner, holds);
 }
 
-static void owner_handle_closed(struct pro_close_request *request)
-{
-	pro__owner_release(pro_container_of(request, struct pro_owner, close_request));
-}
-
 static void owner_init_event(
 		struct pro_owner *owner, struct pro_event *event, const struct pro_event_vtbl *vtbl)
 {
@@ -228,7 +243,6 @@ static bool owner_closes_handle_of(
 
 void pro__owner_begin_close(struct pro_owner *owner)
 {
-	struct pro_proactor *proactor = owner->proactor;
 	struct pro_list_node *node;
 	struct pro_list_node *next;
 
@@ -244,13 +258,8 @@ void pro__owner_begin_close(struct pro_owner *owner)
 		else
 			pro__operation_cancel_now(operation);
 	}
-	if (owner->handle != PRO_INVALID_HANDLE) {
-		owner->close_request.handle = owner->handle;
-		owner->close_request.closed = owner_handle_closed;
-		owner->handle = PRO_INVALID_HANDLE;
-		pro__owner_hold(owner);
-		pro__port_vtbl(proactor)->close_handle(proactor->port, &owner->close_request);
-	}
+	if (owner->handle != PRO_INVALID_HANDLE)
+		owner_close_handle(owner);
 	pro__owner_release(owner);
 }
 

@@ -195,6 +195,40 @@ static void peer_sees_the_end(struct world *world, bool over_tcp)
 	ck_assert_uint_le(took_ms[ROUNDS / 2], END_PROMISE_MS);
 }
 
+/* As a connect that won its race against the close gives one. */
+static void take_handle_while_closing(struct recorder *recorder, const struct event *event)
+{
+	pro_handle *handle = recorder->context;
+
+	if (event->kind != EVENT_TIME_OUT || event->error != PRO_ECANCELED)
+		return;
+	pro_handler_set_handle(recorder_handler(recorder), *handle);
+}
+
+void scenario_handle_that_comes_while_closing_is_closed_too(struct world *world)
+{
+	struct recorder *left = NULL, *right;
+	struct pro_message_block block;
+	char bytes[16];
+	pro_handle handles[2];
+
+	world_open(world);
+	left = recorder_create(world, "left");
+	right = recorder_create(world, "right");
+	ASSERT_OK(pro_socket_pair(world->proactor, handles));
+	recorder_own_stream(right, handles[1]);
+	recorder_open_free(left);
+	left->context = &handles[0];
+	left->on_event = take_handle_while_closing;
+	ASSERT_OK(recorder_timer(left, 60000));
+	world_run_ready(world);
+	pro_message_block_init(&block, bytes, sizeof(bytes));
+	ASSERT_OK(recorder_read(right, &block, 0));
+	recorder_close(left);
+	RUN_UNTIL(world, left->is_closed && right->count[EVENT_READ_STREAM]);
+	ASSERT_ERROR(right->last[EVENT_READ_STREAM].error, PRO_EOF);
+}
+
 void scenario_peer_sees_the_end_within_100_ms_of_a_close(struct world *world)
 {
 	peer_sees_the_end(world, true);

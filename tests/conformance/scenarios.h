@@ -97,6 +97,7 @@
 	X(5, hanging_connect_times_out, NEEDS_SYSTEM)                                                  \
 	X(6, cancel_hits_only_its_flight, NEEDS_THREADS)                                               \
 	X(6, cancels_of_the_past_do_not_hit_the_present, NEEDS_THREADS)                                \
+	X(6, a_cancel_does_not_hit_what_is_written_after_it, NEEDS_NOTHING)                            \
 	X(6, deadline_of_the_past_does_not_hit_the_present, NEEDS_NOTHING)                             \
 	X(7, cancel_of_a_finished_operation_is_not_found, NEEDS_NOTHING)                               \
 	X(7, cancel_twice_completes_once, NEEDS_NOTHING)                                               \
@@ -107,6 +108,7 @@
 	X(8, close_right_after_1000_starts_cancels_them_all, NEEDS_NOTHING)                            \
 	X(8, close_with_1000_accepts_gives_1000_cancels, NEEDS_NOTHING)                                \
 	X(8, close_cancels_a_mixture, NEEDS_NOTHING)                                                   \
+	X(8, handle_that_comes_while_closing_is_closed_too, NEEDS_NOTHING)                             \
 	X(8, peer_sees_the_end_within_100_ms_of_a_close, NEEDS_NOTHING)                                \
 	X(8, peer_of_a_pair_sees_the_end_within_100_ms, NEEDS_NOTHING)                                 \
 	X(8, hanging_connects_are_cancelled_and_closed, NEEDS_SYSTEM)                                  \

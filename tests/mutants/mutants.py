@@ -105,12 +105,12 @@ MUTANTS = [
      "\t\t\tbreak;\n\t} while (!atomic_compare_exchange_weak(\n"
      "\t\t\t&owner->state, &word, (word | PRO__CLOSING) + OWNER_HOLD));\n"),
     ("handle_not_closed", "handle leaked", "proactor/owner.c",
-     "\t\tpro__port_vtbl(proactor)->close_handle(proactor->port, &owner->close_request);\n",
-     "\t\tpro__owner_release(owner);\n"),
+     "\tpro__port_vtbl(proactor)->close_handle(proactor->port, &owner->close_request);\n",
+     "\tpro__owner_release(owner);\n"),
     ("handle_closed_twice", "double close", "proactor/owner.c",
-     "\t\towner->handle = PRO_INVALID_HANDLE;\n\t\tpro__owner_hold(owner);\n",
-     "\t\towner->handle = PRO_INVALID_HANDLE;\n\t\tpro__owner_hold(owner);\n"
-     "\t\tif (owner->flags & OWNER_WAKEUP_QUEUED)\n"
+     "\towner->handle = PRO_INVALID_HANDLE;\n\tpro__owner_hold(owner);\n",
+     "\towner->handle = PRO_INVALID_HANDLE;\n\tpro__owner_hold(owner);\n"
+     "\tif (owner->flags & OWNER_WAKEUP_QUEUED)\n"
      "\t\t\tpro_proactor_close_handle(proactor, owner->close_request.handle);\n"),
     ("close_cancels_half", "close never ends", "proactor/owner.c",
      "\t\telse\n\t\t\tpro__operation_cancel_now(operation);\n",
@@ -226,13 +226,14 @@ MUTANTS = [
     ("queued_bytes_drift", "wrong count", "asynch/asynch_write_stream.c",
      "\twrite_stream_add_queued(writer, 0 - (head->queue_bytes - writer->head_sent));\n", ""),
     ("cancel_forgets_the_queue", "completion lost", "asynch/asynch_write_stream.c",
-     "\tfor (; writer->queue_head; error = PRO_ECANCELED)\n\t\twrite_stream_finish_head(writer, error);\n",
+     "\tfor (; writer->queue_head && (is_all || writer->cancelled_count > 0); error = PRO_ECANCELED)\n"
+     "\t\twrite_stream_finish_head(writer, error);\n",
      "\twrite_stream_finish_head(writer, error);\n\twriter->queue_head = NULL;\n"),
     ("cut_message_not_broken", "data lost", "asynch/asynch_write_stream.c",
      "\twriter->head_sent = 0;\n\tappend(&writer->done_head", "\tappend(&writer->done_head"),
     ("shutdown_forgotten", "end lost", "asynch/asynch_write_stream.c",
      "\tif (write_stream_is_idle(writer))\n\t\twrite_stream_end_if_asked(writer);\n}\n\n"
-     "static const struct pro_operation_vtbl", "}\n\nstatic const struct pro_operation_vtbl"),
+     "static void write_stream_cancel_asked", "}\n\nstatic void write_stream_cancel_asked"),
     ("remote_writes_reversed", "completion reordered", "asynch/asynch_write_stream.c",
      "\t\tstruct pro_message_block *older = newest->next;\n\n\t\tnewest->next = oldest;\n"
      "\t\toldest = newest;\n\t\tnewest = older;\n\t}\n\twhile (oldest) {\n\t\tstruct pro_message_block *next",
