@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "support/allocator.h"
+#include "support/os.h"
 
 #define BLOCK_SIZE  4096
 #define BLOCK_COUNT 4
@@ -513,10 +514,10 @@ START_TEST(a_block_that_outlives_the_pool_is_caught)
 
 		pro__lent_pool_destroy(stub.pool);
 		if (stub.logged != 1)
-			_exit(1);
+			os_exit_child(1);
 		memset(block->base, 1, BLOCK_SIZE);
 		pro_message_block_release(block);
-		_exit(0);
+		os_exit_child(0);
 	}
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
 	ck_assert((WIFEXITED(status) && WEXITSTATUS(status) == 0) ||

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "../../proactor/proactor_private.h"
+#include "calls.h"
 
 /* ---- allocations ---- */
 
@@ -87,27 +88,57 @@ static void torture_submit(struct pro_port *port, struct pro_operation *operatio
 		real_vtbl->submit(port, operation);
 }
 
+/* What the port made is not its own any more. */
+static int given(int error, const pro_handle *handles, unsigned count)
+{
+	for (unsigned i = 0; !error && i < count; i++)
+		calls_give(handles[i]);
+	return error;
+}
+
+void __real_pro__operation_complete(
+		struct pro_operation *operation, int error, int os_error, size_t bytes);
+void __wrap_pro__operation_complete(
+		struct pro_operation *operation, int error, int os_error, size_t bytes);
+
+void __wrap_pro__operation_complete(
+		struct pro_operation *operation, int error, int os_error, size_t bytes)
+{
+	if (operation->opcode == PRO_OP_ACCEPT)
+		given(error, &operation->request.accept.accepted, 1);
+	if (operation->opcode == PRO_OP_CONNECT)
+		given(error, &operation->request.connect.connected, 1);
+	__real_pro__operation_complete(operation, error, os_error, bytes);
+}
+
 static int torture_listen(
 		struct pro_port *port, const struct pro_addr *local, unsigned backlog, pro_handle *handle)
 {
-	return operation_fails() ? PRO_EMFILE : real_vtbl->world->listen(port, local, backlog, handle);
+	return operation_fails()
+				   ? PRO_EMFILE
+				   : given(real_vtbl->world->listen(port, local, backlog, handle), handle, 1);
 }
 
 static int torture_dgram(struct pro_port *port, enum pro_family family,
 		const struct pro_addr *local, pro_handle *handle)
 {
-	return operation_fails() ? PRO_EMFILE : real_vtbl->world->dgram(port, family, local, handle);
+	return operation_fails()
+				   ? PRO_EMFILE
+				   : given(real_vtbl->world->dgram(port, family, local, handle), handle, 1);
 }
 
 static int torture_pair(struct pro_port *port, pro_handle handles[2])
 {
-	return operation_fails() ? PRO_EMFILE : real_vtbl->world->pair(port, handles);
+	return operation_fails() ? PRO_EMFILE
+							 : given(real_vtbl->world->pair(port, handles), handles, 2);
 }
 
 static int torture_file_open(
 		struct pro_port *port, const char *path, unsigned flags, pro_handle *handle)
 {
-	return operation_fails() ? PRO_EMFILE : real_vtbl->world->file_open(port, path, flags, handle);
+	return operation_fails()
+				   ? PRO_EMFILE
+				   : given(real_vtbl->world->file_open(port, path, flags, handle), handle, 1);
 }
 
 static int torture_file_status(

@@ -7,6 +7,9 @@
 struct kind {
 	const char *name; /* on the command line, in the plural */
 	const char *noun; /* in a sentence */
+	/* The first of them are much the same in every scenario: a short run takes some from all of
+	 * them. */
+	bool is_spread;
 	/* Lets the number-th from the begin of the world fail; 0: none any more. */
 	void (*arm)(struct world *world, uint64_t number);
 	/* How many there were, and how many of them failed. */

@@ -1,8 +1,8 @@
 /* One run. What a scenario asserts does not hold when something fails, and that is no matter: a
  * failed assertion ends the scenario. What matters is that nothing crashes, hangs or aborts, that
- * the proactor can still be shut down and destroyed, every handler told so, and that no memory is
- * left. All that is looked at from within the assertion that failed, for the handlers and the
- * blocks stand on the stack of the scenario. */
+ * the proactor can still be shut down and destroyed, every handler told so, and that no memory and
+ * no descriptor are left. All that is looked at from within the assertion that failed, for the
+ * handlers and the blocks stand on the stack of the scenario. */
 #include "run.h"
 
 #include <check.h>
@@ -13,6 +13,7 @@
 #include "../../proactor/proactor_private.h"
 #include "../support/os.h"
 #include "../support/recorder.h"
+#include "calls.h"
 
 #define SECONDS_MAX 300u
 
@@ -28,7 +29,7 @@ _Noreturn static void end_process(enum end end)
 	if (end != END_BAD && kind->failures(&world) == 0)
 		end = END_UNTOUCHED;
 	fflush(NULL);
-	_exit((int)end);
+	os_exit_child((int)end);
 }
 
 /* Shuts down what the scenario left. */
@@ -59,6 +60,11 @@ static void clean_up(void)
 	if (world.memory.live != 0) {
 		fprintf(stderr, "%lld pieces of memory, %lld bytes, are left\n",
 				(long long)world.memory.live, (long long)world.memory.live_bytes);
+		end_process(END_BAD);
+	}
+	if (calls_descriptors() != 0) {
+		fprintf(stderr, "%u descriptors are left\n", calls_descriptors());
+		os_print_descriptors();
 		end_process(END_BAD);
 	}
 	if (world.directory[0])

@@ -5,21 +5,25 @@
  *   torture KIND SCENARIO NUMBER    that one, in this process
  *
  * KIND is the name of a table in `kinds`. The port is the one that PROACTOR_PORT names. Without
- * PROACTOR_TEST_LONG=1 the distance between two failures grows. */
+ * PROACTOR_TEST_LONG=1 the distance between two failures grows, or they are spread. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "run.h"
 
 /* So many in a row, then further and further apart. */
 #define DENSE      5u
 #define DENSE_LONG 500u
+/* Of a kind that is spread: so many in all, or the number of PROACTOR_TEST_SPREAD. */
+#define SPREAD 12u
 
-static const struct kind *const kinds[] = {&kind_allocations, &kind_operations};
+static const struct kind *const kinds[] = {&kind_allocations, &kind_operations, &kind_calls};
 
 #define KINDS_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -31,13 +35,14 @@ static const struct scenario scenarios[] = {
 
 #define SCENARIOS_COUNT (sizeof(scenarios) / sizeof(scenarios[0]))
 
-static enum end run(const struct scenario *scenario, const struct kind *kind, uint64_t number)
+static enum end run(
+		const struct scenario *scenario, const struct kind *kind, uint64_t number, uint64_t *count)
 {
 	const pid_t child = fork();
 	int status;
 
 	if (child == 0)
-		run_here(scenario, kind, number, NULL);
+		run_here(scenario, kind, number, count);
 	if (child < 0 || waitpid(child, &status, 0) != child) {
 		perror("torture");
 		exit(EXIT_FAILURE);
@@ -66,6 +71,39 @@ static bool is_wanted(const struct scenario *scenario, int argc, char **argv)
 	return argc <= 2;
 }
 
+static uint64_t count_of_spread(void)
+{
+	const char *text = getenv("PROACTOR_TEST_SPREAD");
+
+	return text ? strtoull(text, NULL, 10) : SPREAD;
+}
+
+/* Numbers at equal distances, from another first one in each scenario. */
+static uint64_t torture_spread(
+		const struct scenario *scenario, const struct kind *kind, uint64_t *counts)
+{
+	uint64_t *count =
+			mmap(NULL, sizeof(*count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t distance;
+	uint64_t last = 0;
+
+	if (count == MAP_FAILED) {
+		perror("torture");
+		exit(EXIT_FAILURE);
+	}
+	counts[run(scenario, kind, 0, count)]++;
+	distance = *count / count_of_spread() + 1;
+	for (uint64_t number = 1 + (uint64_t)(scenario - scenarios) % distance; number <= *count;
+			number += distance) {
+		const enum end end = run(scenario, kind, number, NULL);
+
+		counts[end]++;
+		last = end == END_UNTOUCHED ? last : number;
+	}
+	munmap(count, sizeof(*count));
+	return last;
+}
+
 /* Returns the number of the last that failed. */
 static uint64_t torture_scenario(
 		const struct scenario *scenario, const struct kind *kind, uint64_t *counts)
@@ -73,8 +111,10 @@ static uint64_t torture_scenario(
 	const uint64_t dense = world_number(DENSE, DENSE_LONG);
 	uint64_t number = 1;
 
+	if (kind->is_spread && !world_is_long())
+		return torture_spread(scenario, kind, counts);
 	for (;;) {
-		const enum end end = run(scenario, kind, number);
+		const enum end end = run(scenario, kind, number, NULL);
 
 		counts[end]++;
 		if (end == END_UNTOUCHED || end == END_BAD)
