@@ -61,10 +61,9 @@ static void epoll_submit(struct pro_port *pro_port, struct pro_operation *operat
 	case PRO_OP_RESOLVE:
 		pro__epoll_submit_resolve(port, operation);
 		return;
-	case PRO_OP_TIMER:
-		break;
+	case PRO_OP_TIMER: /* Not covered: the engine keeps timers itself. */
+		pro__operation_complete(operation, PRO_ENOTSUP, 0, 0);
 	}
-	pro__operation_complete(operation, PRO_ENOTSUP, 0, 0);
 }
 
 static void cancel_on_descriptor(struct epoll_port *port, struct pro_operation *operation)
@@ -101,7 +100,7 @@ static void epoll_cancel(struct pro_port *pro_port, struct pro_operation *operat
 	case PRO_OP_RESOLVE:
 		pro__epoll_cancel_work(port, operation);
 		return;
-	case PRO_OP_TIMER:
+	case PRO_OP_TIMER: /* Not covered: the engine keeps timers itself. */
 		return;
 	}
 }
@@ -121,12 +120,9 @@ static void epoll_close_handle(struct pro_port *pro_port, struct pro_close_reque
 		pro__epoll_close_if_quiet(port, entry, fd);
 		return;
 	}
-	if (request->handle >= 0) {
-		close(fd);
-		port->calls++;
-	}
-	if (request->closed)
-		request->closed(request);
+	close(fd);
+	port->calls++;
+	request->closed(request);
 }
 
 /* ---- waiting ---- */
@@ -352,8 +348,6 @@ static void epoll_destroy(struct pro_port *pro_port)
 {
 	struct epoll_port *port = epoll_from_port(pro_port);
 
-	if (!port)
-		return;
 	close_if_open(port->timer_fd);
 	close_if_open(port->wake_fd);
 	close_if_open(port->epoll_fd);

@@ -260,8 +260,7 @@ void pro__epoll_close_if_quiet(struct epoll_port *port, struct epoll_entry *entr
 	while (request) {
 		struct pro_close_request *next = request->next;
 
-		if (request->closed)
-			request->closed(request);
+		request->closed(request);
 		request = next;
 	}
 }

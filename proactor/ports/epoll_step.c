@@ -292,12 +292,12 @@ enum epoll_step pro__epoll_try(struct epoll_port *port, struct epoll_entry *entr
 		return try_connect(port, entry, operation, result);
 	case PRO_OP_TRANSMIT_FILE:
 		return try_transmit(port, entry, operation, result);
-	case PRO_OP_READ_FILE:
+	case PRO_OP_READ_FILE: /* Not covered: these wait on no descriptor. */
 	case PRO_OP_WRITE_FILE:
 	case PRO_OP_RESOLVE:
 	case PRO_OP_TIMER:
 		break;
 	}
-	result->error = PRO_ENOTSUP;
-	return PRO__EPOLL_DONE;
+	result->error = PRO_ENOTSUP; /* Not covered: these wait on no descriptor. */
+	return PRO__EPOLL_DONE;      /* Not covered: these wait on no descriptor. */
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -107,13 +108,9 @@ static uint8_t kind_of_file(mode_t mode)
 
 static int make_non_blocking(int fd)
 {
-	int flags = fcntl(fd, F_GETFL);
+	int is_non_blocking = 1;
 
-	if (flags < 0)
-		return errno;
-	if (flags & O_NONBLOCK)
-		return 0;
-	return fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? errno : 0;
+	return ioctl(fd, FIONBIO, &is_non_blocking) < 0 ? errno : 0;
 }
 
 static int kind_of_socket(int fd, int type, uint8_t *kind)
@@ -140,8 +137,8 @@ int pro__fd_kind_of(int fd, uint8_t *kind)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0)
 		return kind_of_socket(fd, type, kind);
-	if (errno == EBADF)
-		return EBADF;
+	if (errno != ENOTSOCK)
+		return errno;
 	if (fstat(fd, &status) < 0)
 		return errno;
 	*kind = kind_of_file(status.st_mode);

@@ -261,14 +261,11 @@ static void port_retry(struct pro__ring_port *port)
 
 static void port_take(struct pro__ring_port *port, const struct io_uring_cqe *cqe)
 {
-	struct pro_operation *operation;
-
 	switch ((enum pro__ring_tag)(cqe->user_data & PRO__RING_TAG_MASK)) {
 	case PRO__RING_FLIGHT:
 	case PRO__RING_FLIGHT_FAR:
-		operation = pro__flight_from_user_data(cqe->user_data);
-		if (operation)
-			pro__flight_continue(port, operation, cqe->res, cqe->flags);
+		pro__flight_continue(
+				port, pro__flight_from_user_data(cqe->user_data), cqe->res, cqe->flags);
 		break;
 	case PRO__RING_CLOSE:
 		pro__ring_close_done(port,

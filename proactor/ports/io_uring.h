@@ -249,7 +249,7 @@ static inline struct pro_operation *pro__flight_operation(struct pro__flight *fl
 	return pro_container_of(flight, struct pro_operation, port);
 }
 
-/* The operation in user_data; NULL when that is a leftover of an earlier submission. */
+/* The operation in user_data. */
 struct pro_operation *pro__flight_from_user_data(uint64_t user_data);
 void pro__flight_begin(struct pro__ring_port *port, struct pro_operation *operation);
 void pro__flight_cancel(struct pro__ring_port *port, struct pro_operation *operation);

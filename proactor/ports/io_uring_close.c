@@ -149,8 +149,7 @@ static void close_report(struct pro__ring_port *port, struct pro_close_request *
 {
 	port->ended++;
 	close_visibly((int)request->handle);
-	if (request->closed)
-		request->closed(request);
+	request->closed(request);
 }
 
 void pro__ring_close_done(struct pro__ring_port *port, struct pro_close_request *request)
@@ -178,12 +177,15 @@ static void keep_results(struct pro__ring_port *port)
 
 	while (pro__ring_take(&port->ring, until, &cqe)) {
 		uint64_t pointer = cqe.user_data & ~PRO__RING_TAG_MASK;
-		struct pro_operation *operation = NULL;
+		struct pro__flight *flight;
 
 		switch ((enum pro__ring_tag)(cqe.user_data & PRO__RING_TAG_MASK)) {
 		case PRO__RING_FLIGHT:
 		case PRO__RING_FLIGHT_FAR:
-			operation = pro__flight_from_user_data(cqe.user_data);
+			flight = pro__flight_of(pro__flight_from_user_data(cqe.user_data));
+			flight->result = cqe.res;
+			flight->result_flags = cqe.flags;
+			flight->has_result = true;
 			break;
 		case PRO__RING_CLOSE:
 			queue_remove(&port->closing, (struct pro_close_request *)(uintptr_t)pointer);
@@ -192,11 +194,6 @@ static void keep_results(struct pro__ring_port *port)
 		case PRO__RING_WAKE:
 		case PRO__RING_IGNORED:
 			break;
-		}
-		if (operation) {
-			pro__flight_of(operation)->result = cqe.res;
-			pro__flight_of(operation)->result_flags = cqe.flags;
-			pro__flight_of(operation)->has_result = true;
 		}
 	}
 }

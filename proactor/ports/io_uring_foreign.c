@@ -23,12 +23,11 @@ static bool watch(const struct pro__ring_foreign *foreign, int fd)
 
 static void close_all(const struct pro__ring_foreign *foreign)
 {
-	if (foreign->epoll_fd >= 0)
-		close(foreign->epoll_fd);
-	if (foreign->event_fd >= 0)
-		close(foreign->event_fd);
-	if (foreign->timer_fd >= 0)
-		close(foreign->timer_fd);
+	const int fds[] = {foreign->epoll_fd, foreign->event_fd, foreign->timer_fd};
+
+	for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
 }
 
 static struct pro__ring_foreign *foreign_create(struct pro__ring_port *port)
@@ -68,12 +67,13 @@ pro_handle pro__ring_get_handle(struct pro_port *self)
 	return existing->epoll_fd;
 }
 
-/* Only the thread of the ring may register anything with it. */
+/* Only the thread of the ring may register anything with it. When that fails for now, the handle
+ * becomes readable soon without a cause, and the next wait tries again. */
 static void attach(struct pro__ring_port *port, const struct pro__ring_foreign *foreign)
 {
-	port->is_foreign_attached = true;
 	port->ring.calls++;
-	io_uring_register_eventfd(&port->ring.uring, foreign->event_fd);
+	port->is_foreign_attached =
+			io_uring_register_eventfd(&port->ring.uring, foreign->event_fd) == 0;
 }
 
 void pro__ring_foreign_drain(struct pro__ring_port *port)
@@ -107,6 +107,10 @@ void pro__ring_arm_handle(struct pro_port *self, uint64_t deadline_ns)
 
 	if (!foreign)
 		return;
+	if (!port->is_foreign_attached) {
+		uint64_t retry_ns = pro__linux_now_ns(self) + PRO__RING_PAUSE_NS;
+		deadline_ns = deadline_ns < retry_ns ? deadline_ns : retry_ns;
+	}
 	if (deadline_ns != UINT64_MAX) {
 		timer.it_value.tv_sec = (time_t)(deadline_ns / 1000000000);
 		/* All zero would disarm it. */

@@ -14,10 +14,8 @@ static void read_dgram_prepare(
 	struct pro_addr *from = operation->request.io.address;
 
 	(void)port;
-	if (from) {
-		message->msg_name = from->storage.bytes;
-		message->msg_namelen = sizeof(from->storage);
-	}
+	message->msg_name = from->storage.bytes;
+	message->msg_namelen = sizeof(from->storage);
 	io_uring_prep_recvmsg(sqe, pro__flight_of(operation)->fd, message, 0);
 }
 
@@ -27,8 +25,7 @@ static void read_dgram_transferred(
 	const struct msghdr *message = &pro__flight_of(operation)->message;
 
 	(void)flags;
-	if (operation->request.io.address)
-		operation->request.io.address->length = message->msg_namelen;
+	operation->request.io.address->length = message->msg_namelen;
 	pro__flight_end(
 			port, operation, message->msg_flags & MSG_TRUNC ? PRO_EMSGSIZE : 0, (size_t)result);
 }
@@ -115,11 +112,10 @@ static void accept_prepare(
 	struct pro_addr *remote = operation->request.accept.remote;
 
 	(void)port;
-	if (remote)
-		remote->length = sizeof(remote->storage);
+	remote->length = sizeof(remote->storage);
 	io_uring_prep_accept(sqe, pro__flight_of(operation)->fd,
-			remote ? (struct sockaddr *)(void *)remote->storage.bytes : NULL,
-			remote ? &remote->length : NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+			(struct sockaddr *)(void *)remote->storage.bytes, &remote->length,
+			SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 static void accept_transferred(
@@ -128,12 +124,10 @@ static void accept_transferred(
 	struct pro_addr *local = operation->request.accept.local;
 
 	(void)flags;
-	if (local) {
-		local->length = sizeof(local->storage);
-		port->ring.calls++;
-		if (getsockname(result, (struct sockaddr *)(void *)local->storage.bytes, &local->length))
-			local->length = 0;
-	}
+	local->length = sizeof(local->storage);
+	port->ring.calls++;
+	if (getsockname(result, (struct sockaddr *)(void *)local->storage.bytes, &local->length))
+		local->length = 0;
 	operation->request.accept.accepted = result;
 	note_new_number(pro__fd_table_find(&port->table, result));
 	pro__flight_end(port, operation, 0, 0);

@@ -63,37 +63,27 @@ static void read_stream_prepare(
 }
 
 /* Makes the block of buffer `index`, of which `length` bytes were written; none at an end. */
-static int lend(
+static void lend(
 		struct pro__ring_port *port, struct pro_operation *operation, unsigned index, size_t length)
 {
-	struct pro_message_block *block;
-
-	if (length > 0) {
-		block = pro__lent_pool_lend(pro__lent_pool(port->proactor), index);
-		if (block) {
-			block->wr = length;
-			operation->request.io.lent = block;
-			return 0;
-		}
+	if (length == 0) {
+		pro__lent_ring_put(&port->lent, index);
+		return;
 	}
-	pro__lent_ring_put(&port->lent, index);
-	return length > 0 ? PRO_ENOMEM : 0;
+	operation->request.io.lent = pro__lent_pool_lend(pro__lent_pool(port->proactor), index);
+	operation->request.io.lent->wr = length;
 }
 
 static void read_stream_transferred(
 		struct pro__ring_port *port, struct pro_operation *operation, int result, unsigned flags)
 {
-	int error = 0;
-
 	if (flags & IORING_CQE_F_BUFFER) {
 		unsigned index = flags >> IORING_CQE_BUFFER_SHIFT;
 
 		pro__lent_ring_took(&port->lent, index);
-		error = lend(port, operation, index, (size_t)result);
+		lend(port, operation, index, (size_t)result);
 	}
-	if (result == 0)
-		error = PRO_EOF;
-	pro__flight_end(port, operation, error, error ? 0 : (size_t)result);
+	pro__flight_end(port, operation, result == 0 ? PRO_EOF : 0, (size_t)result);
 }
 
 /* Data is there: it waits in the kernel until a buffer is. */
@@ -124,12 +114,9 @@ static void read_stream_try_borrowing(struct pro__ring_port *port, struct pro_op
 	struct pro_buffer buffer = {.base = port->lent.memory + index * port->lent.block_size,
 			.length = port->lent.block_size};
 	ssize_t got = pro__try_read(flight->fd, flight->kind, &buffer, 1, &port->ring.calls);
-	int error = lend(port, operation, index, got > 0 ? (size_t)got : 0);
 
-	if (error)
-		pro__flight_end(port, operation, error, 0);
-	else
-		pro__flight_tried(port, operation, got);
+	lend(port, operation, index, got > 0 ? (size_t)got : 0);
+	pro__flight_tried(port, operation, got);
 }
 
 static void read_stream_ready(struct pro__ring_port *port, struct pro_operation *operation)

@@ -1,6 +1,7 @@
 /* What the system can do only by blocking, or may: run by worker threads. */
 #include "linux.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <string.h>
@@ -64,10 +65,8 @@ static void keep_found(struct pro_resolve_request *request, const struct addrinf
 	for (; list && request->count < most; list = list->ai_next) {
 		struct pro_addr addr = {.length = list->ai_addrlen};
 
-		if (list->ai_family != AF_INET && list->ai_family != AF_INET6)
-			continue;
-		if (list->ai_addrlen > sizeof(addr.storage))
-			continue;
+		/* The resolver knows these families alone. */
+		assert(list->ai_family == AF_INET || list->ai_family == AF_INET6);
 		memcpy(addr.storage.bytes, list->ai_addr, list->ai_addrlen);
 		pro_addr_set_port(&addr, request->port);
 		if (!is_known(request, &addr))

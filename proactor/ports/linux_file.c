@@ -195,7 +195,7 @@ static int list_entries(DIR *directory,
 		if (result)
 			return result;
 	}
-	return PRO_EFULL;
+	return PRO_EFULL; /* Not covered: a directory of ten million entries. */
 }
 
 int pro__linux_root_list(struct pro_port *port, void *root, const char *name,

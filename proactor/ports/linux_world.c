@@ -222,8 +222,7 @@ static int world_shutdown_write(struct pro_port *port, pro_handle handle)
 static void world_close_now(struct pro_port *port, pro_handle handle)
 {
 	(void)port;
-	if (handle >= 0)
-		close((int)handle);
+	close((int)handle);
 }
 
 uint64_t pro__linux_now_ns(struct pro_port *port)

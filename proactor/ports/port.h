@@ -21,10 +21,10 @@
  * with the bytes that fitted. A 0-byte datagram is success. Errors left over from earlier sends
  * (ECONNREFUSED by ICMP, WSAECONNRESET) are skipped on unconnected sockets. WRITE_DGRAM    one
  * datagram, to request.io.address or, if that is NULL, to the connected peer. ACCEPT         one
- * connection: request.accept.accepted (non-blocking, close-on-exec), *local, *remote filled where
- * not NULL. ECONNABORTED and the like of a connection that died in the queue are skipped. EMFILE,
- * ENFILE, ENOBUFS, ENOMEM are reported, the connection stays queued. CONNECT        makes a socket
- * for request.connect.remote's family, binds it to local if not NULL, connects;
+ * connection: request.accept.accepted (non-blocking, close-on-exec), *local and *remote filled.
+ * ECONNABORTED and the like of a connection that died in the queue are skipped. EMFILE, ENFILE,
+ * ENOBUFS, ENOMEM are reported, the connection stays queued. CONNECT        makes a socket for
+ * request.connect.remote's family, binds it to local if not NULL, connects;
  * request.connect.connected. On any failure or cancel the socket is closed by the port and
  * `connected` is PRO_INVALID_HANDLE. A cancel that lost the race completes with success.
  *  TRANSMIT_FILE  sends request.transmit's header, then `left` bytes of file at `offset`, then
@@ -75,7 +75,7 @@ struct pro_port_vtbl {
 	void (*cancel)(struct pro_port *port, struct pro_operation *operation);
 
 	/* Ends everything in flight on request->handle as cancel does, then closes it (the peer sees
-	 * the end at once) and calls request->closed if not NULL. Operations that still bear the old
+	 * the end at once) and calls request->closed. Operations that still bear the old
 	 * handle complete with PRO_EBADF from then on. */
 	void (*close_handle)(struct pro_port *port, struct pro_close_request *request);
 

@@ -59,7 +59,4 @@ unsigned pro__processor_count(void);
  * it goes on as before. */
 void pro__thread_pin(unsigned number);
 
-/* Differs for any two threads that live at the same time; never 0. */
-uintptr_t pro__thread_self(void);
-
 #endif

@@ -90,13 +90,6 @@ void pro__thread_join(struct pro__thread *thread)
 	pthread_join(thread->native, NULL);
 }
 
-uintptr_t pro__thread_self(void)
-{
-	static _Thread_local char own;
-
-	return (uintptr_t)&own;
-}
-
 unsigned pro__processor_count(void)
 {
 	cpu_set_t set;

@@ -88,11 +88,6 @@ void pro__thread_join(struct pro__thread *thread)
 	CloseHandle(thread->native);
 }
 
-uintptr_t pro__thread_self(void)
-{
-	return (uintptr_t)GetCurrentThreadId();
-}
-
 /* The processors of this process where all are in one group: 64 at most. 0: there are several
  * groups, all of which it may use. */
 static DWORD_PTR processor_mask(void)

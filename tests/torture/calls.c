@@ -36,6 +36,16 @@ static PRO_ATOMIC(uint64_t) failing_call;
 static PRO_ATOMIC(uint64_t) calls;
 static PRO_ATOMIC(uint64_t) failed_calls;
 
+/* What a test asked for. */
+static struct {
+	const char *name; /* NULL: nothing */
+	unsigned skip;
+	unsigned times;
+	int error;
+	void (*run)(void *context);
+	void *context;
+} wanted;
+
 static void calls_arm(struct world *world, uint64_t number)
 {
 	(void)world;
@@ -63,10 +73,48 @@ const struct kind kind_calls = {
 		.failures = calls_failures,
 };
 
-int calls_next_error(const int *errors, size_t count)
+void calls_fail(const char *name, unsigned skip, unsigned times, int error)
+{
+	memset(&wanted, 0, sizeof(wanted));
+	wanted.skip = skip;
+	wanted.times = times;
+	wanted.error = error;
+	wanted.name = name;
+}
+
+void calls_run_before(const char *name, void (*run)(void *context), void *context)
+{
+	calls_fail(name, 0, 1, 0);
+	wanted.run = run;
+	wanted.context = context;
+}
+
+unsigned calls_wanted(void)
+{
+	return wanted.times;
+}
+
+static bool is_wanted(const char *name)
+{
+	if (!wanted.name || wanted.times == 0 || strcmp(name, wanted.name) != 0)
+		return false;
+	if (wanted.skip > 0) {
+		wanted.skip--;
+		return false;
+	}
+	wanted.times--;
+	return true;
+}
+
+int calls_next_error(const char *name, const int *errors, size_t count)
 {
 	const uint64_t number = ++calls;
 
+	if (is_wanted(name)) {
+		if (wanted.run)
+			wanted.run(wanted.context);
+		return wanted.error;
+	}
 	if (number != failing_call)
 		return 0;
 	failed_calls++;
@@ -174,7 +222,6 @@ static bool fails_by_errno(int error)
 	X(void *, mmap, (void *at, size_t size, int protection, int flags, int fd, off_t offset),      \
 			(at, size, protection, flags, fd, offset), AS_IT_IS, MAP_FAILED, ENOMEM)               \
 	X(DIR *, fdopendir, (int fd), (fd), AS_IT_IS, NULL, ENOMEM)                                    \
-	X(struct dirent *, readdir, (DIR * directory), (directory), AS_IT_IS, NULL, EIO)               \
 	X(ssize_t, readlinkat, (int fd, const char *path, char *bytes, size_t size),                   \
 			(fd, path, bytes, size), AS_IT_IS, -1, EACCES)
 
@@ -228,6 +275,23 @@ int calls_close(int fd)
 	return fails_by_errno(error) ? -1 : result;
 }
 
+/* Short of types, as some file systems are. */
+struct dirent *calls_readdir(DIR *directory);
+struct dirent *calls_readdir(DIR *directory)
+{
+	const int error = NEXT_ERROR(EIO, SHORT);
+	struct dirent *found;
+
+	if (error && error != SHORT) {
+		errno = error;
+		return NULL;
+	}
+	found = readdir(directory);
+	if (found && error)
+		found->d_type = DT_UNKNOWN;
+	return found;
+}
+
 /* Nobody can be told that an event is not watched any more. */
 int calls_epoll_ctl(int epoll_fd, int action, int fd, struct epoll_event *event);
 int calls_epoll_ctl(int epoll_fd, int action, int fd, struct epoll_event *event)
@@ -279,9 +343,11 @@ static int error_of_number(long number)
 {
 	switch (number) {
 	case SYS_epoll_pwait2:
-		return NEXT_ERROR(EINTR, ENOSYS);
+		return NEXT_ERROR_OF("epoll_pwait2", EINTR, ENOSYS);
+	case SYS_tgkill:
+		return NEXT_ERROR_OF("tgkill", EPERM);
 	case SYS_openat2:
-		return NEXT_ERROR(EAGAIN, EINTR, EMFILE, ENOSYS, EPERM);
+		return NEXT_ERROR_OF("openat2", EAGAIN, EINTR, EMFILE, ENOSYS, EPERM);
 	}
 	return 0;
 }

@@ -8,11 +8,23 @@ extern const struct kind kind_calls;
 
 /* For the calls themselves: which of the errors the next one fails with; 0: it works. It goes by
  * the number of the call, so that other numbers meet the others. */
-int calls_next_error(const int *errors, size_t count);
-#define NEXT_ERROR(...)                                                                            \
-	calls_next_error((const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
+int calls_next_error(const char *name, const int *errors, size_t count);
+#define NEXT_ERROR_OF(name, ...)                                                                   \
+	calls_next_error(                                                                              \
+			name, (const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
+#define NEXT_ERROR(...) NEXT_ERROR_OF(__func__ + sizeof("calls_") - 1, __VA_ARGS__)
 /* Among the errors: none, but only one byte is moved. */
 #define SHORT (-1)
+
+/* For tests: after the next `skip` calls of that name so many fail with `error`, or do what the
+ * call below says of SHORT; entries of a ring have the names of their opcodes, without IORING_OP_.
+ * Forgets what was asked for before; NULL: nothing fails any more. One thread calls the library
+ * meanwhile. */
+void calls_fail(const char *name, unsigned skip, unsigned times, int error);
+/* Runs something before the next call of that name, which then works. */
+void calls_run_before(const char *name, void (*run)(void *context), void *context);
+/* How many of the calls that are to fail have not come yet. */
+unsigned calls_wanted(void);
 
 /* The library has made the descriptor. */
 void calls_take(pro_handle handle);

@@ -28,12 +28,17 @@ int calls_io_uring_queue_init_params(
 		unsigned entries, struct io_uring *ring, struct io_uring_params *params)
 {
 	int error = NEXT_ERROR(EPERM, ENOSYS, ENOMEM, EMFILE, EINVAL);
+	bool is_old;
 
-	if (error)
+	if (error && error != SHORT)
 		return -error;
+	/* Short of features. */
+	is_old = error == SHORT;
 	error = io_uring_queue_init_params(entries, ring, params);
 	if (error)
 		return error;
+	if (is_old)
+		ring->features = 0;
 	calls_take(ring->ring_fd);
 	if (ring->ring_fd < RINGS_MAX)
 		rings[ring->ring_fd] = ring;
@@ -51,13 +56,23 @@ void calls_io_uring_queue_exit(struct io_uring *ring)
 	io_uring_queue_exit(ring);
 }
 
+/* Short of opcodes. */
+int calls_io_uring_register_probe(
+		struct io_uring *ring, struct io_uring_probe *answer, unsigned count);
+int calls_io_uring_register_probe(
+		struct io_uring *ring, struct io_uring_probe *answer, unsigned count)
+{
+	const int error = NEXT_ERROR(EINVAL, EACCES);
+
+	if (error == SHORT)
+		return 0;
+	return error ? -error : io_uring_register_probe(ring, answer, count);
+}
+
 #define PLAIN_LIST(X)                                                                              \
 	X(io_uring_ring_dontfork, (struct io_uring * ring), (ring), ENOMEM)                            \
 	X(io_uring_register, (unsigned fd, unsigned opcode, const void *argument, unsigned count),     \
 			(fd, opcode, argument, count), ENOMEM, EPERM)                                          \
-	X(io_uring_register_probe,                                                                     \
-			(struct io_uring * ring, struct io_uring_probe * answer, unsigned count),              \
-			(ring, answer, count), EINVAL, EACCES)                                                 \
 	X(io_uring_register_buf_ring,                                                                  \
 			(struct io_uring * ring, struct io_uring_buf_reg * registration, unsigned flags),      \
 			(ring, registration, flags), EINVAL, ENOMEM)                                           \
@@ -83,21 +98,23 @@ static int error_of_entry(const struct io_uring_sqe *sqe)
 {
 	switch (sqe->opcode) {
 	case IORING_OP_RECV:
-		return NEXT_ERROR(SHORT, EINTR, EAGAIN, ENOBUFS, ECONNRESET, ECANCELED);
+		return NEXT_ERROR_OF("RECV", SHORT, EINTR, EAGAIN, ENOBUFS, ECONNRESET, ECANCELED);
 	case IORING_OP_SEND:
-		return NEXT_ERROR(SHORT, EINTR, EAGAIN, ENOBUFS, EPIPE, ECANCELED);
+		return NEXT_ERROR_OF("SEND", SHORT, EINTR, EAGAIN, ENOBUFS, EPIPE, ECANCELED);
 	case IORING_OP_RECVMSG:
-		return NEXT_ERROR(EINTR, EAGAIN, ENOMEM, ECONNREFUSED, ECANCELED);
+		return NEXT_ERROR_OF("RECVMSG", EINTR, EAGAIN, ENOMEM, ECONNREFUSED, ECANCELED);
 	case IORING_OP_SENDMSG:
-		return NEXT_ERROR(EINTR, EAGAIN, ENOBUFS, ECONNREFUSED, ECANCELED);
+		return NEXT_ERROR_OF("SENDMSG", EINTR, EAGAIN, ENOBUFS, ECONNREFUSED, ECANCELED);
 	case IORING_OP_READ:
+		return NEXT_ERROR_OF("READ", EINTR, EAGAIN, EIO, ENOMEM, ECANCELED);
 	case IORING_OP_READV:
+		return NEXT_ERROR_OF("READV", EINTR, EAGAIN, EIO, ENOMEM, ECANCELED);
 	case IORING_OP_WRITEV:
-		return NEXT_ERROR(EINTR, EAGAIN, EIO, ENOMEM, ECANCELED);
+		return NEXT_ERROR_OF("WRITEV", EINTR, EAGAIN, EIO, ENOMEM, ECANCELED);
 	case IORING_OP_ACCEPT:
-		return NEXT_ERROR(EINTR, EAGAIN, ECONNABORTED, EMFILE, ENOMEM, ECANCELED);
+		return NEXT_ERROR_OF("ACCEPT", EINTR, EAGAIN, ECONNABORTED, EMFILE, ENOMEM, ECANCELED);
 	case IORING_OP_POLL_ADD:
-		return NEXT_ERROR(ENOMEM, ECANCELED);
+		return NEXT_ERROR_OF("POLL_ADD", ENOMEM, ECANCELED);
 	}
 	return 0;
 }
