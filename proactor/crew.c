@@ -4,9 +4,9 @@
  * A turn, with the lock: take requests and timers; if there are events and a slot is free, take a
  * batch of them and run the callbacks without the lock; else lead if nobody does, that is, wait in
  * the port; else park. After a batch the same thread goes on, so that as long as callbacks are
- * short one thread does everything and nobody else is woken. Others are woken when a batch would
- * take long, when a callback says that it blocks, and by an alarm when one blocks without saying
- * so; they take the rest of its batch too.
+ * short one thread does everything: nobody else is woken, and who was leaves the rest to it. Others
+ * are woken when a batch would take long, when a callback says that it blocks, and by an alarm when
+ * one blocks without saying so; they take the rest of its batch too.
  *
  * A thread that does not lead looks into the port as well, and may find there what was to wake the
  * leader. So it does what the leader would have done, and calls the leader again if that was
@@ -23,6 +23,8 @@
 /* A batch is to last about as long as waking another thread costs several times over; what is
  * beyond goes to others. */
 #define BATCH_NS 50000u
+/* Callbacks are short when a whole batch of them lasts no longer. */
+#define SHORT_NS (BATCH_NS / BATCH_MAX)
 /* When a thread that runs callbacks is to be thought of as blocked. */
 #define ALARM_NS 1000000u
 /* Between pauses shorter than this, on average, the alarm stays set. A single pause counts up to so
@@ -69,10 +71,11 @@ struct seat {
 	struct seat *outer; /* of another proactor's loop, inside whose callback this one runs */
 	struct pro_list_node link;
 	bool is_dispatching;
+	bool is_polling; /* looks into the port and goes on at once */
 	bool is_blocking;
 	bool has_blocked;       /* in this batch */
 	bool was_robbed;        /* of what is behind `next` */
-	uint64_t began_ns;      /* when the batch did */
+	uint64_t began_ns;      /* when the batch did, or the look into the port before it */
 	unsigned count;         /* of the batch; changed with the lock */
 	unsigned kept;          /* what a robber left begins here */
 	_Atomic(unsigned) next; /* of the batch to be called; whoever moves it has what it passed */
@@ -209,12 +212,15 @@ static void crew_rest_alarm(struct pro__crew *crew)
 static void crew_park(struct pro_proactor *proactor, uint64_t deadline_ns)
 {
 	struct pro__crew *crew = proactor->crew;
-	int64_t timeout_ns = pro__nanoseconds_until(proactor, deadline_ns);
 	uint64_t taken;
 
 	crew->parked++;
 	crew_unlock(proactor);
-	taken = pro__parking_wait(&crew->parking, timeout_ns);
+	/* Nothing may come of a wait because the system finishes on this thread what it once submitted:
+	 * then the leader is told. */
+	do
+		taken = pro__parking_wait(&crew->parking, pro__nanoseconds_until(proactor, deadline_ns));
+	while (taken == 0 && !pro__proactor_is_past(proactor, deadline_ns));
 	crew_lock(proactor);
 	crew->parked--;
 	if (taken == PRO__PARKING_ALARM) {
@@ -490,6 +496,11 @@ static void seat_call_batch(struct pro_proactor *proactor, struct seat *seat)
 
 /* ---- dispatch ---- */
 
+static uint64_t smaller(uint64_t left, uint64_t right)
+{
+	return left < right ? left : right;
+}
+
 static uint64_t average(uint64_t before, uint64_t now)
 {
 	return (before * (AVERAGED - 1) + now) / AVERAGED;
@@ -499,15 +510,43 @@ static void crew_learn(struct pro__crew *crew, const struct seat *seat, uint64_t
 {
 	uint64_t pause_ns = seat->began_ns > crew->ended_ns ? seat->began_ns - crew->ended_ns : 0;
 
+	/* What takes longer than a batch is to last has one of its own, however long it takes. */
 	if (!seat->has_blocked && seat->count > 0)
-		crew->callback_ns = average(crew->callback_ns, (now_ns - seat->began_ns) / seat->count);
-	crew->pause_ns = average(crew->pause_ns, pause_ns < PAUSE_MAX_NS ? pause_ns : PAUSE_MAX_NS);
+		crew->callback_ns = average(
+				crew->callback_ns, smaller((now_ns - seat->began_ns) / seat->count, BATCH_NS));
+	crew->pause_ns = average(crew->pause_ns, smaller(pause_ns, PAUSE_MAX_NS));
 	crew->ended_ns = now_ns;
 }
 
 static bool crew_has_work(const struct pro_proactor *proactor)
 {
 	return proactor->events_head || crew_find_late(proactor);
+}
+
+static bool crew_is_short(const struct pro__crew *crew)
+{
+	return crew->callback_ns <= SHORT_NS;
+}
+
+/* Whether another thread is at work and will soon be through with all there is. A second one would
+ * cost more, by waking and by waiting for each other, than the callbacks do. */
+static bool crew_is_attended(const struct pro_proactor *proactor)
+{
+	const struct pro__crew *crew = proactor->crew;
+	const struct pro_list_node *node;
+	uint64_t now_ns;
+
+	if (!crew_is_short(crew) || crew->threads == 1)
+		return false;
+	now_ns = proactor->port_vtbl->now_ns(proactor->port);
+	for (node = crew->seats.next; node != &crew->seats; node = node->next) {
+		const struct seat *seat = pro_container_of(node, struct seat, link);
+
+		if ((seat->is_polling || (seat->is_dispatching && !seat->is_blocking)) &&
+				now_ns - seat->began_ns < ALARM_NS)
+			return true;
+	}
+	return false;
 }
 
 static bool crew_may_dispatch(const struct pro_proactor *proactor)
@@ -535,7 +574,7 @@ static int crew_dispatch(struct pro_proactor *proactor, struct seat *seat)
 		return 0;
 	seat->began_ns = pro_proactor_now_ns(proactor);
 	crew_begin_running(proactor, seat->began_ns);
-	if (proactor->events_head && crew->running < crew->concurrency)
+	if (proactor->events_head && crew->running < crew->concurrency && !crew_is_short(crew))
 		crew_send_another(proactor);
 	else if (crew->parked > 0)
 		crew_set_alarm(crew, seat->began_ns);
@@ -567,6 +606,7 @@ static bool crew_goes_on(struct pro_proactor *proactor, const struct run *run)
 static int crew_turn(struct pro_proactor *proactor, struct seat *seat, const struct run *run)
 {
 	struct pro__crew *crew = proactor->crew;
+	bool is_attended = crew_is_attended(proactor);
 	bool is_quiet = true;
 
 	crew_begin_turn(proactor);
@@ -574,18 +614,24 @@ static int crew_turn(struct pro_proactor *proactor, struct seat *seat, const str
 		return 0;
 	/* What was started must reach the kernel, and what is complete must not wait behind a flood of
 	 * events, though another thread leads. */
-	if (!crew->has_leader && !crew_has_work(proactor)) {
+	if (!crew->has_leader && !is_attended && !crew_has_work(proactor)) {
 		crew_lead(proactor, run->deadline_ns);
 		crew_begin_turn(proactor);
 	} else {
+		seat->began_ns = pro_proactor_now_ns(proactor);
+		seat->is_polling = true;
 		is_quiet = crew_poll(proactor);
+		seat->is_polling = false;
 	}
-	if (crew_may_dispatch(proactor))
+	is_attended = crew_is_attended(proactor);
+	if (!is_attended && crew_may_dispatch(proactor))
 		return crew_dispatch(proactor, seat);
 	/* What this turn began must reach the kernel before a rest. */
 	if (!is_quiet || !crew_goes_on(proactor, run))
 		return 0;
-	if (crew->has_leader)
+	if (is_attended)
+		crew_set_alarm(crew, pro_proactor_now_ns(proactor));
+	if (is_attended || crew->has_leader)
 		crew_park(proactor, run->deadline_ns);
 	else if (crew_has_work(proactor))
 		crew_lead(proactor, run->deadline_ns);
