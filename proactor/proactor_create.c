@@ -164,6 +164,9 @@ static int proactor_create_port(struct pro_proactor *proactor)
 	return error;
 }
 
+/* Of a port that knows no children. */
+static const uint32_t never_forked = 1;
+
 static struct pro_proactor *proactor_allocate(const struct pro_proactor_options *options)
 {
 	const struct pro_allocator *allocator =
@@ -179,6 +182,7 @@ static struct pro_proactor *proactor_allocate(const struct pro_proactor_options 
 		proactor->options.is_shared = true;
 	if (options->concurrency == 0)
 		proactor->options.concurrency = pro__processor_count();
+	proactor->fork_mark = &never_forked;
 	proactor->events_tail = &proactor->events_head;
 	pro__list_init(&proactor->owners);
 	return proactor;
@@ -219,6 +223,8 @@ static int proactor_create_parts(struct pro_proactor *proactor)
 	error = proactor_create_port(proactor);
 	if (error)
 		return error;
+	if (proactor->port_vtbl->fork_mark)
+		proactor->fork_mark = proactor->port_vtbl->fork_mark(proactor->port);
 	append(report->port, sizeof(report->port), "%s", proactor->port_vtbl->name);
 	report->lent_blocks = options->lent_blocks;
 	report->lent_block_size = options->lent_block_size;

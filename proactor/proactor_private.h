@@ -11,6 +11,7 @@ typedef _Atomic(uint64_t) pro__counter;
 struct pro_proactor {
 	const struct pro_port_vtbl *port_vtbl;
 	struct pro_port *port;
+	const uint32_t *fork_mark; /* the port's; 0 in a forked child */
 	struct pro_allocator allocator;
 	struct pro_proactor_options options;
 	struct pro_proactor_report report;
@@ -68,7 +69,7 @@ static inline void pro__counter_raise(pro__counter *counter, uint64_t value)
 /* Whether this process is a forked child of the one that made the proactor. */
 static inline bool pro__is_forked(const struct pro_proactor *proactor)
 {
-	return proactor->port_vtbl->is_forked && proactor->port_vtbl->is_forked(proactor->port);
+	return *proactor->fork_mark == 0;
 }
 
 /* Frees a proactor in which nothing is left (proactor_create.c). */

@@ -3,6 +3,7 @@
 #include "worker_pool.h"
 
 #include "ports/thread.h"
+#include "proactor_private.h"
 
 struct pro_worker_pool {
 	struct pro_proactor *proactor;
@@ -111,14 +112,6 @@ free_pool:
 	return PRO_ENOMEM;
 }
 
-static bool pool_is_forked(const struct pro_worker_pool *pool)
-{
-	const struct pro_port *port = pro__port(pool->proactor);
-	const struct pro_port_vtbl *port_vtbl = pro__port_vtbl(pool->proactor);
-
-	return port && port_vtbl->is_forked && port_vtbl->is_forked(port);
-}
-
 static void pool_stop(struct pro_worker_pool *pool)
 {
 	unsigned count = pool_thread_count(pool);
@@ -138,7 +131,7 @@ void pro__worker_pool_destroy(struct pro_worker_pool *pool)
 	if (!pool)
 		return;
 	/* A child has neither the threads nor a usable copy of the mutex that they may have held. */
-	if (!pool_is_forked(pool))
+	if (!pro__is_forked(pool->proactor))
 		pool_stop(pool);
 	pro__deallocate(pool->proactor, pool);
 }

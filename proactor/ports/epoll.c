@@ -438,11 +438,9 @@ static int epoll_enter(struct pro_port *pro_port)
 	return 0;
 }
 
-static bool epoll_is_forked(const struct pro_port *pro_port)
+static const uint32_t *epoll_fork_mark(const struct pro_port *pro_port)
 {
-	const struct epoll_port *port = (const struct epoll_port *)(const void *)pro_port;
-
-	return *port->fork_mark == 0;
+	return ((const struct epoll_port *)(const void *)pro_port)->fork_mark;
 }
 
 const struct pro_port_vtbl pro__epoll_port = {
@@ -460,6 +458,6 @@ const struct pro_port_vtbl pro__epoll_port = {
 		.get_handle = epoll_get_handle,
 		.arm_handle = epoll_arm_handle,
 		.lent_returned = epoll_lent_returned,
-		.is_forked = epoll_is_forked,
+		.fork_mark = epoll_fork_mark,
 		.world = &pro__linux_world,
 };

@@ -85,18 +85,15 @@ static void port_init(struct pro__ring_port *port, struct pro_proactor *proactor
 	pro__list_init(&port->orphans);
 }
 
-static bool ring_port_is_forked(const struct pro_port *self)
+static const uint32_t *ring_port_fork_mark(const struct pro_port *self)
 {
-	const struct pro__ring_port *port = (const struct pro__ring_port *)(const void *)self;
-
-	return *port->fork_mark == 0;
+	return ((const struct pro__ring_port *)(const void *)self)->fork_mark;
 }
 
 static void ring_port_destroy(struct pro_port *self)
 {
 	struct pro__ring_port *port = pro__ring_port_from(self);
-
-	bool is_forked = port->fork_mark && ring_port_is_forked(self);
+	bool is_forked = port->fork_mark && *port->fork_mark == 0;
 
 	pro__ring_foreign_fini(port);
 	if (is_forked) {
@@ -349,6 +346,6 @@ const struct pro_port_vtbl pro__io_uring_port = {
 		.get_handle = pro__ring_get_handle,
 		.arm_handle = pro__ring_arm_handle,
 		.lent_returned = ring_port_lent_returned,
-		.is_forked = ring_port_is_forked,
+		.fork_mark = ring_port_fork_mark,
 		.world = &pro__linux_world,
 };

@@ -106,9 +106,9 @@ struct pro_port_vtbl {
 	 */
 	void (*lent_returned)(struct pro_port *port, unsigned index);
 
-	/* Prints nothing, allocates nothing: whether this process is not the one that made the port
-	 * (after fork). [any thread] NULL: never. */
-	bool (*is_forked)(const struct pro_port *port);
+	/* A word that a forked child sees as 0; it stays where it is until destroy. NULL: there are no
+	 * children. [any thread] */
+	const uint32_t *(*fork_mark)(const struct pro_port *port);
 
 	/* The world outside the loop: see socket.h and file.h for each. [any thread] */
 	const struct pro_port_world *world;
