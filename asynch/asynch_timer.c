@@ -36,6 +36,8 @@ static void timer_deliver(struct pro_operation *operation)
 
 static const struct pro_operation_vtbl timer_vtbl = {
 		.name = "timer",
+		.submit = pro__timer_submit,
+		.cancel = pro__timer_cancel,
 		.prepare = timer_prepare,
 		.deliver = timer_deliver,
 };

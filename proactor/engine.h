@@ -149,6 +149,10 @@ void pro__operation_nudge(struct pro_operation *operation);
 /* Starts the deadline of the flight anew. [loop thread] */
 void pro__operation_rearm(struct pro_operation *operation);
 
+/* Of the class of timers, which never go to the port: its submit and cancel. [loop thread] */
+void pro__timer_submit(struct pro_operation *operation);
+void pro__timer_cancel(struct pro_operation *operation);
+
 /* For operations that queue messages: one was accepted, which block->queue_caller started; one is
  * about to be reported. [loop thread] */
 void pro__message_accepted(

@@ -95,7 +95,7 @@ static void deadline_due(struct pro_operation *operation, uint64_t now_ms)
 
 /* ---- timers: operations that never go to the port ---- */
 
-static void timer_submit(struct pro_operation *operation)
+void pro__timer_submit(struct pro_operation *operation)
 {
 	struct pro_proactor *proactor = operation->owner->proactor;
 	const uint64_t delay_ms = operation->request.timer.delay_ms;
@@ -106,6 +106,11 @@ static void timer_submit(struct pro_operation *operation)
 	operation->request.timer.due_ms = end_of_delay(now_ns, delay_ms);
 	operation->request.timer.expirations = 0;
 	pro__timer_queue_insert(&proactor->timers, &operation->deadline, due_after(now_ns, delay_ms));
+}
+
+void pro__timer_cancel(struct pro_operation *operation)
+{
+	pro__operation_complete(operation, PRO_ECANCELED, 0, 0);
 }
 
 static void timer_due(struct pro_operation *operation, uint64_t now_ms)
@@ -146,17 +151,13 @@ static void operation_submit(struct pro_operation *operation)
 {
 	struct pro_proactor *proactor = operation->owner->proactor;
 
-	if (operation->opcode == PRO_OP_TIMER) {
-		timer_submit(operation);
-		return;
-	}
 	if (operation->vtbl->submit) {
 		operation->vtbl->submit(operation);
 		return;
 	}
 	do {
-		operation_clear_flags(operation, PRO__SUBMIT_AGAIN);
 		operation->flags |= PRO__IN_SUBMIT | PRO__SUBMITTED;
+		operation_clear_flags(operation, PRO__SUBMIT_AGAIN);
 		proactor->port_vtbl->submit(proactor->port, operation);
 		operation_clear_flags(operation, PRO__IN_SUBMIT);
 	} while (operation->flags & PRO__SUBMIT_AGAIN);
@@ -444,9 +445,7 @@ int pro__operation_cancel_now(struct pro_operation *operation)
 	if (operation->flags & PRO__CANCEL_ASKED)
 		return 0;
 	operation->flags |= PRO__CANCEL_ASKED;
-	if (operation->opcode == PRO_OP_TIMER)
-		pro__operation_complete(operation, PRO_ECANCELED, 0, 0);
-	else if (operation->vtbl->cancel)
+	if (operation->vtbl->cancel)
 		operation->vtbl->cancel(operation);
 	else if (operation->flags & PRO__SUBMITTED)
 		proactor->port_vtbl->cancel(proactor->port, operation);

@@ -49,10 +49,7 @@ MUTANTS = [
      "\telse if (operation->flags & PRO__SUBMITTED)\n"
      "\t\tproactor->port_vtbl->cancel(proactor->port, operation);\n", ""),
     ("cancel_of_timer_forgotten", "timer after cancel", "proactor/operation.c",
-     "\tif (operation->opcode == PRO_OP_TIMER)\n"
-     "\t\tpro__operation_complete(operation, PRO_ECANCELED, 0, 0);\n"
-     "\telse if (operation->vtbl->cancel)",
-     "\tif (operation->opcode == PRO_OP_TIMER)\n\t\t;\n\telse if (operation->vtbl->cancel)"),
+     "{\n\tpro__operation_complete(operation, PRO_ECANCELED, 0, 0);\n}\n", "{\n\t(void)operation;\n}\n"),
     ("cancelled_transfer_goes_on", "cancel lost", "proactor/operation.c",
      "\tif (advance == PRO__MORE && (operation->flags & PRO__CANCEL_ASKED)) {",
      "\tif (advance == PRO__MORE && (operation->flags & PRO__TIMED_OUT) &&\n"
@@ -72,9 +69,8 @@ MUTANTS = [
      "\treturn saturating_add((now_ns + 999999) / 1000000, delay_ms);\n",
      "\treturn saturating_add(now_ns / 1000000, delay_ms);\n"),
     ("timer_a_tenth_early", "timer early", "proactor/operation.c",
-     "\toperation->request.timer.due_ms = due;\n\toperation->request.timer.expirations = 0;\n",
-     "\tdue -= operation->request.timer.delay_ms / 10;\n"
-     "\toperation->request.timer.due_ms = due;\n\toperation->request.timer.expirations = 0;\n"),
+     "&operation->deadline, due_after(now_ns, delay_ms));\n",
+     "&operation->deadline,\n\t\t\tdue_after(now_ns, delay_ms - delay_ms / 10));\n"),
     ("repeating_timer_counts_twice", "timer early", "proactor/operation.c",
      "\toperation->request.timer.due_ms = saturating_add(due, passed * interval);\n",
      "\toperation->request.timer.due_ms = saturating_add(now_ms, passed * interval) - interval;\n"),
