@@ -85,9 +85,25 @@ int pro__ring_reopen(struct pro__ring *ring);
 int pro__ring_bind(struct pro__ring *ring);
 void pro__ring_close(struct pro__ring *ring);
 
+/* A free entry of the submission queue, or NULL. */
+static inline struct io_uring_sqe *pro__ring_next_sqe(struct pro__ring *ring)
+{
+	struct io_uring_sq *sq = &ring->uring.sq;
+
+	if (sq->sqe_tail - io_uring_smp_load_acquire(sq->khead) == sq->ring_entries)
+		return NULL;
+	return &sq->sqes[sq->sqe_tail++ & sq->ring_mask];
+}
+/* Hands over what is queued first. */
+struct io_uring_sqe *pro__ring_sqe_of_next_batch(struct pro__ring *ring);
 /* An entry of the submission queue; hands over what is queued when it is full. NULL: the kernel
  * takes nothing for now. */
-struct io_uring_sqe *pro__ring_sqe(struct pro__ring *ring);
+static inline struct io_uring_sqe *pro__ring_sqe(struct pro__ring *ring)
+{
+	struct io_uring_sqe *sqe = pro__ring_next_sqe(ring);
+
+	return sqe ? sqe : pro__ring_sqe_of_next_batch(ring);
+}
 /* Whether `count` entries can be had that are submitted together. */
 bool pro__ring_has_room(struct pro__ring *ring, unsigned count);
 /* How long to wait before asking again a kernel that takes no entries. */

@@ -328,12 +328,8 @@ bool pro__ring_has_room(struct pro__ring *ring, unsigned count)
 	return io_uring_sq_space_left(&ring->uring) >= count;
 }
 
-struct io_uring_sqe *pro__ring_sqe(struct pro__ring *ring)
+struct io_uring_sqe *pro__ring_sqe_of_next_batch(struct pro__ring *ring)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
-
-	if (sqe)
-		return sqe;
 	pro__ring_submit(ring);
-	return io_uring_get_sqe(&ring->uring);
+	return pro__ring_next_sqe(ring);
 }
