@@ -534,16 +534,14 @@ static bool crew_is_attended(const struct pro_proactor *proactor)
 {
 	const struct pro__crew *crew = proactor->crew;
 	const struct pro_list_node *node;
-	uint64_t now_ns;
 
-	if (!crew_is_short(crew) || crew->threads == 1)
+	if (!crew_is_short(crew))
 		return false;
-	now_ns = proactor->port_vtbl->now_ns(proactor->port);
 	for (node = crew->seats.next; node != &crew->seats; node = node->next) {
 		const struct seat *seat = pro_container_of(node, struct seat, link);
 
 		if ((seat->is_polling || (seat->is_dispatching && !seat->is_blocking)) &&
-				now_ns - seat->began_ns < ALARM_NS)
+				proactor->port_vtbl->now_ns(proactor->port) - seat->began_ns < ALARM_NS)
 			return true;
 	}
 	return false;
