@@ -124,7 +124,7 @@ static size_t bytes_wanted(const struct pro_operation *operation)
 
 static void complete_read(struct pro_operation *operation, int error, int os_error, size_t bytes)
 {
-	if (!error && bytes == 0 && operation->opcode == PRO_OP_READ_FILE && bytes_wanted(operation))
+	if (!error && bytes == 0 && operation->opcode == PRO_OP_READ_FILE)
 		error = PRO_EOF;
 	pro__operation_complete(operation, error, os_error, bytes);
 }

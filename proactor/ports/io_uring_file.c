@@ -2,6 +2,7 @@
  * which go by sendfile and wait in the ring. */
 #include "io_uring_flight.h"
 
+#include <assert.h>
 #include <errno.h>
 
 /* ---- files ---- */
@@ -9,10 +10,8 @@
 static void file_begin(struct pro__ring_port *port, struct pro_operation *operation)
 {
 	/* Beyond that an offset would mean the file's own position. */
-	if (operation->request.io.offset > INT64_MAX)
-		pro__flight_fail(port, operation, EINVAL);
-	else
-		pro__flight_send(port, operation, PRO__STEP_TRANSFER);
+	assert(operation->request.io.offset <= INT64_MAX);
+	pro__flight_send(port, operation, PRO__STEP_TRANSFER);
 }
 
 static void read_file_prepare(
@@ -31,21 +30,11 @@ static void write_file_prepare(
 			operation->request.io.count, operation->request.io.offset);
 }
 
-static bool asks_for_bytes(const struct pro_operation *operation)
-{
-	for (unsigned i = 0; i < operation->request.io.count; i++) {
-		if (operation->request.io.buffers[i].length > 0)
-			return true;
-	}
-	return false;
-}
-
 static void read_file_transferred(
 		struct pro__ring_port *port, struct pro_operation *operation, int result, unsigned flags)
 {
 	(void)flags;
-	pro__flight_end(port, operation, result == 0 && asks_for_bytes(operation) ? PRO_EOF : 0,
-			(size_t)result);
+	pro__flight_end(port, operation, result == 0 ? PRO_EOF : 0, (size_t)result);
 }
 
 const struct pro__flight_class pro__flight_read_file = {

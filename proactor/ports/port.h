@@ -15,8 +15,8 @@
  * request.io.lent with wr set; on error or EOF lent stays NULL. When the pool is empty the
  * operation waits (back-pressure). Sockets, and pipes and terminals too. WRITE_STREAM   1 or more
  * bytes of the buffers. Never raises SIGPIPE. At most one such submission per handle is in flight
- * (the write stream sees to it). READ_FILE      at request.io.offset; 0 bytes are PRO_EOF (unless 0
- * were asked). WRITE_FILE likewise; a short count is fine, the engine goes on. READ_DGRAM     one
+ * (the write stream sees to it). READ_FILE      at request.io.offset, at least one byte; 0
+ * bytes are PRO_EOF. WRITE_FILE likewise; a short count is fine, the engine goes on. READ_DGRAM one
  * datagram; request.io.address gets the sender. A datagram longer than the buffers: PRO_EMSGSIZE
  * with the bytes that fitted. A 0-byte datagram is success. Errors left over from earlier sends
  * (ECONNREFUSED by ICMP, WSAECONNRESET) are skipped on unconnected sockets. WRITE_DGRAM    one

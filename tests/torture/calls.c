@@ -16,6 +16,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -37,14 +38,16 @@ static PRO_ATOMIC(uint64_t) calls;
 static PRO_ATOMIC(uint64_t) failed_calls;
 
 /* What a test asked for. */
-static struct {
-	const char *name; /* NULL: nothing */
+#define WISHES_MAX 8
+static struct wish {
+	const char *name;
 	unsigned skip;
 	unsigned times;
 	int error;
 	void (*run)(void *context);
 	void *context;
-} wanted;
+} wishes[WISHES_MAX];
+static unsigned wishes_count;
 
 static void calls_arm(struct world *world, uint64_t number)
 {
@@ -73,48 +76,63 @@ const struct kind kind_calls = {
 		.failures = calls_failures,
 };
 
+static void wish(struct wish wish)
+{
+	if (wishes_count == WISHES_MAX)
+		abort();
+	wishes[wishes_count++] = wish;
+}
+
 void calls_fail(const char *name, unsigned skip, unsigned times, int error)
 {
-	memset(&wanted, 0, sizeof(wanted));
-	wanted.skip = skip;
-	wanted.times = times;
-	wanted.error = error;
-	wanted.name = name;
+	wish((struct wish){.name = name, .skip = skip, .times = times, .error = error});
 }
 
 void calls_run_before(const char *name, void (*run)(void *context), void *context)
 {
-	calls_fail(name, 0, 1, 0);
-	wanted.run = run;
-	wanted.context = context;
+	wish((struct wish){.name = name, .times = 1, .run = run, .context = context});
 }
 
-unsigned calls_wanted(void)
+unsigned calls_forget(void)
 {
-	return wanted.times;
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < wishes_count; i++)
+		left += wishes[i].times;
+	wishes_count = 0;
+	return left;
 }
 
-static bool is_wanted(const char *name)
+static struct wish *find_wish(const char *name)
 {
-	if (!wanted.name || wanted.times == 0 || strcmp(name, wanted.name) != 0)
-		return false;
-	if (wanted.skip > 0) {
-		wanted.skip--;
-		return false;
+	for (unsigned i = 0; i < wishes_count; i++)
+		if (wishes[i].times > 0 && !strcmp(wishes[i].name, name))
+			return &wishes[i];
+	return NULL;
+}
+
+static int wished_error(const char *name)
+{
+	struct wish *found = find_wish(name);
+
+	if (!found)
+		return 0;
+	if (found->skip > 0) {
+		found->skip--;
+		return 0;
 	}
-	wanted.times--;
-	return true;
+	found->times--;
+	if (found->run)
+		found->run(found->context);
+	return found->error;
 }
 
 int calls_next_error(const char *name, const int *errors, size_t count)
 {
 	const uint64_t number = ++calls;
 
-	if (is_wanted(name)) {
-		if (wanted.run)
-			wanted.run(wanted.context);
-		return wanted.error;
-	}
+	if (wishes_count > 0)
+		return wished_error(name);
 	if (number != failing_call)
 		return 0;
 	failed_calls++;

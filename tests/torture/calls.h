@@ -16,15 +16,14 @@ int calls_next_error(const char *name, const int *errors, size_t count);
 /* Among the errors: none, but only one byte is moved. */
 #define SHORT (-1)
 
-/* For tests: after the next `skip` calls of that name so many fail with `error`, or do what the
- * call below says of SHORT; entries of a ring have the names of their opcodes, without IORING_OP_.
- * Forgets what was asked for before; NULL: nothing fails any more. One thread calls the library
- * meanwhile. */
+/* For tests, of one thread: after the next `skip` calls of that name so many fail with `error`, or
+ * do what the call says of SHORT. The call of syscall has the name of what is called; entries of a
+ * ring have those of their opcodes, without IORING_OP_. */
 void calls_fail(const char *name, unsigned skip, unsigned times, int error);
 /* Runs something before the next call of that name, which then works. */
 void calls_run_before(const char *name, void (*run)(void *context), void *context);
-/* How many of the calls that are to fail have not come yet. */
-unsigned calls_wanted(void);
+/* Takes back all that was asked for; returns how many failures of that had not come yet. */
+unsigned calls_forget(void);
 
 /* The library has made the descriptor. */
 void calls_take(pro_handle handle);

@@ -1,0 +1,551 @@
+/* What the Linux ports do when a certain system call fails: each refusal has its reason and leaves
+ * nothing behind, and what the contract hides is not seen. */
+#include <check.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "../support/os.h"
+#include "../support/recorder.h"
+#include "calls.h"
+
+static struct world world;
+
+static void set_up(void)
+{
+	world_init(&world, "calls");
+	world.is_traced = false;
+}
+
+static bool is_ring(void)
+{
+	const char *port = getenv("PROACTOR_PORT");
+
+	return port && !strcmp(port, "io_uring");
+}
+
+/* ---- a proactor that can not be had ---- */
+
+enum on { ON_BOTH, ON_EPOLL, ON_RING };
+
+static const struct refusal {
+	enum on on;
+	bool is_shared;
+	const char *call;
+	unsigned skip;
+	unsigned times;
+	int os_error;
+	int error;
+	const char *why;
+} refusals[] = {
+		{ON_BOTH, false, "pthread_mutex_init", 0, 1, ENOMEM, PRO_ENOMEM, ""},
+		{ON_BOTH, false, "pthread_cond_init", 0, 1, ENOMEM, PRO_ENOMEM, ""},
+		{ON_BOTH, true, "pthread_mutex_init", 1, 1, ENOMEM, PRO_ENOMEM, ""},
+		{ON_BOTH, true, "epoll_create1", 0, 1, EMFILE, PRO_EMFILE, ""},
+		{ON_BOTH, true, "timerfd_create", 0, 1, EMFILE, PRO_EMFILE, ""},
+		{ON_BOTH, true, "eventfd", 0, 1, EMFILE, PRO_EMFILE, ""},
+		{ON_BOTH, true, "epoll_ctl", 0, 1, ENOMEM, PRO_ENOMEM, ""},
+		{ON_BOTH, true, "epoll_ctl", 1, 1, ENOSPC, PRO_ENOSPC, ""},
+		{ON_EPOLL, false, "epoll_create1", 0, 1, ENFILE, PRO_ENFILE, "epoll_create1: "},
+		{ON_EPOLL, false, "timerfd_create", 0, 1, EMFILE, PRO_EMFILE, "timerfd_create: "},
+		{ON_EPOLL, false, "epoll_ctl", 0, 1, ENOMEM, PRO_ENOMEM, "epoll_ctl: "},
+		{ON_EPOLL, false, "epoll_ctl", 1, 1, ENOMEM, PRO_ENOMEM, "epoll_ctl: "},
+		{ON_BOTH, false, "eventfd", 0, 1, EMFILE, PRO_EMFILE, "eventfd: "},
+		{ON_BOTH, false, "madvise", 0, 1, EINVAL, 0, "madvise"},
+		{ON_EPOLL, false, "mmap", 0, 1, ENOMEM, PRO_ENOMEM, "madvise"},
+		{ON_RING, false, "mmap", 1, 1, ENOMEM, PRO_ENOMEM, "madvise"},
+		{ON_RING, false, "io_uring_queue_init_params", 0, 1, EPERM, PRO_EPERM,
+				"io_uring_setup: EPERM"},
+		{ON_RING, false, "io_uring_queue_init_params", 1, 1, EMFILE, PRO_EMFILE,
+				"io_uring_setup: EMFILE"},
+		/* Every rung is refused; every size is. */
+		{ON_RING, false, "io_uring_queue_init_params", 0, 3, EINVAL, PRO_EINVAL,
+				"io_uring_setup: EINVAL"},
+		{ON_RING, false, "io_uring_queue_init_params", 1, 6, ENOMEM, PRO_ENOMEM,
+				"io_uring_setup: ENOMEM"},
+		{ON_RING, false, "io_uring_queue_init_params", 0, 1, SHORT, PRO_ENOTSUP, "older than 5.11"},
+		{ON_RING, false, "io_uring_ring_dontfork", 0, 1, ENOMEM, PRO_ENOMEM, "io_uring_setup"},
+		{ON_RING, false, "io_uring_register_probe", 0, 1, EACCES, PRO_EACCES, "io_uring_register"},
+		{ON_RING, false, "io_uring_register_probe", 0, 1, SHORT, PRO_ENOTSUP, "IORING_OP_NOP"},
+		{ON_RING, false, "io_uring_submit_and_wait", 0, 1, EPERM, PRO_EPERM, "io_uring_enter"},
+};
+#define REFUSALS ((int)(sizeof(refusals) / sizeof(refusals[0])))
+
+START_TEST(a_refused_proactor_leaves_nothing)
+{
+	const struct refusal *refusal = &refusals[_i];
+	struct pro_proactor *proactor;
+	char why[256] = "";
+	int error;
+
+	if (refusal->on != ON_BOTH && is_ring() != (refusal->on == ON_RING))
+		return;
+	world.options.is_shared = refusal->is_shared;
+	calls_fail(refusal->call, refusal->skip, refusal->times, refusal->os_error);
+	error = pro_proactor_create(&proactor, &world.options, why, sizeof(why));
+	ck_assert_uint_eq(calls_forget(), 0);
+	ck_assert_int_lt(error, 0);
+	if (refusal->error)
+		ASSERT_ERROR(error, refusal->error);
+	ck_assert_msg(strstr(why, refusal->why), "\"%s\" is not in \"%s\"", refusal->why, why);
+	ck_assert_uint_eq(os_descriptor_count(), world.descriptors);
+	ck_assert_int_eq(world.memory.live, 0);
+}
+END_TEST
+
+static const struct lack {
+	const char *call;
+	unsigned skip;
+	int os_error;
+	const char *missing;
+} lacks[] = {
+		{"epoll_pwait2", 0, ENOSYS, "epoll_pwait2"},
+		{"io_uring_register_buf_ring", 0, EINVAL, "buffer_ring"},
+		{"mmap", 0, ENOMEM, "buffer_ring"},
+		{"io_uring_submit_and_wait", 1, EAGAIN, "cancel_fd"},
+		{"io_uring_queue_init_params", 0, EINVAL, "defer_taskrun"},
+};
+#define LACKS ((int)(sizeof(lacks) / sizeof(lacks[0])))
+
+/* Bytes flow with what is there. */
+static void chat_a_little(void)
+{
+	struct recorder *left = recorder_create(&world, "left");
+	struct recorder *right = recorder_create(&world, "right");
+	struct pro_message_block out;
+
+	recorder_pair(left, right);
+	ASSERT_OK(recorder_read(right, NULL, 0));
+	world_run_ready(&world);
+	pro_message_block_init_filled(&out, "hello", 5);
+	ASSERT_OK(recorder_write(left, &out));
+	/* Perhaps they come in two parts. */
+	for (unsigned reads = 1; reads == 1 || right->bytes[EVENT_READ_STREAM] < 5; reads++) {
+		RUN_UNTIL(&world, right->count[EVENT_READ_STREAM] == reads);
+		ASSERT_OK(recorder_read(right, NULL, 0));
+	}
+	RUN_UNTIL(&world, left->count[EVENT_WRITE_STREAM] == 1);
+	recorder_close(left);
+	RUN_UNTIL(&world, right->errors[EVENT_READ_STREAM] == 1);
+	ASSERT_ERROR(right->last[EVENT_READ_STREAM].error, PRO_EOF);
+}
+
+START_TEST(what_the_kernel_lacks_is_told_and_done_without)
+{
+	const struct lack *lack = &lacks[_i];
+	struct pro_proactor_report report = {.size = sizeof(report)};
+
+	if (is_ring() == (_i == 0))
+		return;
+	calls_fail(lack->call, lack->skip, 1, lack->os_error);
+	world_open(&world);
+	ck_assert_uint_eq(calls_forget(), 0);
+	ASSERT_OK(pro_proactor_report(world.proactor, &report));
+	ck_assert_msg(strstr(report.missing, lack->missing), "\"%s\"", report.missing);
+	chat_a_little();
+	world_fini(&world);
+}
+END_TEST
+
+START_TEST(short_memory_makes_a_smaller_ring)
+{
+	struct pro_proactor_report report = {.size = sizeof(report)};
+
+	if (!is_ring())
+		return;
+	world.options.entries = 64;
+	calls_fail("io_uring_queue_init_params", 1, 2, ENOMEM);
+	world_open(&world);
+	ASSERT_OK(pro_proactor_report(world.proactor, &report));
+	ck_assert_uint_eq(report.entries, 16);
+	chat_a_little();
+	world_fini(&world);
+}
+END_TEST
+
+START_TEST(the_largest_ring_works)
+{
+	struct pro_proactor_report report = {.size = sizeof(report)};
+
+	world.options.entries = 32768;
+	world_open(&world);
+	ASSERT_OK(pro_proactor_report(world.proactor, &report));
+	if (is_ring())
+		ck_assert_uint_eq(report.entries, 32768);
+	chat_a_little();
+	world_fini(&world);
+}
+END_TEST
+
+/* ---- the handle for a foreign loop ---- */
+
+static const struct {
+	const char *call;
+	unsigned skip;
+} handle_calls[] = {
+		{"epoll_create1", 0},
+		{"eventfd", 0},
+		{"timerfd_create", 0},
+		{"epoll_ctl", 0},
+		{"epoll_ctl", 1},
+		{"epoll_ctl", 2},
+};
+#define HANDLE_CALLS ((int)(sizeof(handle_calls) / sizeof(handle_calls[0])))
+
+START_TEST(a_handle_that_can_not_be_had_is_asked_for_again)
+{
+	unsigned descriptors;
+
+	if (!is_ring())
+		return;
+	world_open(&world);
+	descriptors = os_descriptor_count();
+	calls_fail(handle_calls[_i].call, handle_calls[_i].skip, 1, ENOMEM);
+	ck_assert_int_eq(pro_proactor_get_handle(world.proactor), PRO_INVALID_HANDLE);
+	ck_assert_uint_eq(calls_forget(), 0);
+	ck_assert_uint_eq(os_descriptor_count(), descriptors);
+	/* The loop is none the worse for it. */
+	world_run_ready(&world);
+	world.memory.fails_always = true;
+	ck_assert_int_eq(pro_proactor_get_handle(world.proactor), PRO_INVALID_HANDLE);
+	world.memory.fails_always = false;
+	ck_assert_int_ne(pro_proactor_get_handle(world.proactor), PRO_INVALID_HANDLE);
+	world_fini(&world);
+}
+END_TEST
+
+static void get_handle(void *context)
+{
+	*(pro_handle *)context = pro_proactor_get_handle(world.proactor);
+}
+
+START_TEST(two_threads_that_ask_at_once_get_one_handle)
+{
+	pro_handle faster = PRO_INVALID_HANDLE;
+
+	if (!is_ring())
+		return;
+	world_open(&world);
+	calls_run_before("timerfd_create", get_handle, &faster);
+	ck_assert_int_eq(pro_proactor_get_handle(world.proactor), faster);
+	ck_assert_int_ne(faster, PRO_INVALID_HANDLE);
+	ck_assert_uint_eq(calls_forget(), 0);
+	ck_assert_int_eq(pro_proactor_get_handle(world.proactor), faster);
+	world_fini(&world);
+}
+END_TEST
+
+/* The ring could not be told of the descriptor at first. */
+START_TEST(a_foreign_loop_does_not_go_deaf)
+{
+	struct recorder *left, *right;
+	struct pro_message_block in;
+	pro_handle handle;
+	char bytes[8];
+
+	if (!is_ring())
+		return;
+	world_open(&world);
+	left = recorder_create(&world, "left");
+	right = recorder_create(&world, "right");
+	recorder_pair(left, right);
+	handle = pro_proactor_get_handle(world.proactor);
+	pro_message_block_init(&in, bytes, sizeof(bytes));
+	ASSERT_OK(recorder_read(left, &in, 0));
+	calls_fail("io_uring_register_eventfd", 0, 2, ENOMEM);
+	ck_assert_int_ge(pro_proactor_handle_events(world.proactor, 0), 0);
+	ck_assert(os_wait_readable(handle, 5000));
+	ck_assert_int_ge(pro_proactor_handle_events(world.proactor, 0), 0);
+	ck_assert(os_wait_readable(handle, 5000));
+	ck_assert_uint_eq(calls_forget(), 0);
+	world_run_ready(&world);
+	ck_assert(!os_wait_readable(handle, 0));
+	ck_assert_int_eq(
+			send((int)pro_handler_handle(recorder_handler(right)), "x", 1, MSG_NOSIGNAL), 1);
+	ck_assert(os_wait_readable(handle, 5000));
+	RUN_UNTIL(&world, left->bytes[EVENT_READ_STREAM] == 1);
+	world_fini(&world);
+}
+END_TEST
+
+/* ---- workers ---- */
+
+START_TEST(a_name_needs_a_thread)
+{
+	struct recorder *recorder;
+
+	world_open(&world);
+	recorder = recorder_create(&world, "resolver");
+	recorder_open_free(recorder);
+	calls_fail("pthread_create", 0, 1, EAGAIN);
+	ASSERT_OK(STARTED(
+			recorder, RESOLVE, pro_asynch_resolve_resolve(&recorder->resolver, "127.0.0.1:80")));
+	RUN_UNTIL(&world, recorder->count[EVENT_RESOLVE] == 1);
+	ASSERT_ERROR(recorder->last[EVENT_RESOLVE].error, PRO_ENOMEM);
+	ck_assert_uint_eq(calls_forget(), 0);
+	world_fini(&world);
+}
+END_TEST
+
+/* With a thread that is busy another is not needed at once. */
+static int wait_for_gate(void *context)
+{
+	pthread_mutex_lock(context);
+	pthread_mutex_unlock(context);
+	return 0;
+}
+
+START_TEST(work_waits_for_the_threads_that_there_are)
+{
+	pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+	struct recorder *first, *second;
+
+	world.options.worker_threads = 2;
+	world_open(&world);
+	first = recorder_create(&world, "first");
+	recorder_open_free(first);
+	second = recorder_create(&world, "second");
+	recorder_open_free(second);
+	pthread_mutex_lock(&gate);
+	ASSERT_OK(STARTED(first, WORK, pro_asynch_work_run(&first->work, wait_for_gate, &gate)));
+	world_run_ready(&world);
+	calls_fail("pthread_create", 0, 1, EAGAIN);
+	ASSERT_OK(STARTED(second, WORK, pro_asynch_work_run(&second->work, wait_for_gate, &gate)));
+	world_run_ready(&world);
+	ck_assert_uint_eq(calls_forget(), 0);
+	ck_assert_uint_eq(second->count[EVENT_WORK], 0);
+	pthread_mutex_unlock(&gate);
+	RUN_UNTIL(&world, first->count[EVENT_WORK] == 1 && second->count[EVENT_WORK] == 1);
+	ASSERT_OK(second->last[EVENT_WORK].error);
+	world_fini(&world);
+}
+END_TEST
+
+static struct recorder *start_cold_transmission(struct recorder **peer, pro_handle *file)
+{
+	enum { BYTES = 10000 };
+	struct recorder *sender = recorder_create(&world, "sender");
+
+	*peer = recorder_create(&world, "peer");
+	recorder_tcp_pair(sender, *peer, ANY_INET);
+	os_make_sparse_file(world_path(&world, "file"), BYTES);
+	*file = world_file(&world, "file", PRO_FILE_READ);
+	calls_fail("preadv2", 0, 1, EAGAIN);
+	ASSERT_OK(STARTED(sender, TRANSMIT_FILE,
+			pro_asynch_transmit_file_transmit_file(
+					&sender->sender, *file, 0, PRO_TRANSMIT_ALL, NULL, NULL)));
+	return sender;
+}
+
+/* What reads the cold file: the ring, or a thread. */
+static void fail_to_warm(int error)
+{
+	calls_fail(is_ring() ? "READ" : "preadv", is_ring() ? 1 : 0, 1, error);
+}
+
+START_TEST(a_cold_file_is_warmed)
+{
+	struct recorder *sender, *peer;
+	pro_handle file;
+
+	world_open(&world);
+	sender = start_cold_transmission(&peer, &file);
+	RUN_UNTIL(&world, sender->count[EVENT_TRANSMIT_FILE] == 1);
+	ASSERT_OK(sender->last[EVENT_TRANSMIT_FILE].error);
+	ck_assert_uint_eq(calls_forget(), 0);
+	ASSERT_OK(pro_proactor_close_handle(world.proactor, file));
+	world_fini(&world);
+}
+END_TEST
+
+START_TEST(a_file_that_can_not_be_warmed_is_told)
+{
+	struct recorder *sender, *peer;
+	pro_handle file;
+
+	world_open(&world);
+	/* The ring's first read is the one that waits for a wake. */
+	fail_to_warm(EIO);
+	sender = start_cold_transmission(&peer, &file);
+	RUN_UNTIL(&world, sender->count[EVENT_TRANSMIT_FILE] == 1);
+	ASSERT_ERROR(sender->last[EVENT_TRANSMIT_FILE].error, PRO_EIO);
+	calls_forget();
+	ASSERT_OK(pro_proactor_close_handle(world.proactor, file));
+	world_fini(&world);
+}
+END_TEST
+
+START_TEST(without_a_thread_a_cold_file_is_an_error)
+{
+	struct recorder *sender, *peer, *reader;
+	struct pro_message_block block;
+	pro_handle file;
+	char bytes[8];
+
+	if (is_ring())
+		return;
+	world_open(&world);
+	calls_fail("pthread_create", 0, 2, EAGAIN);
+	sender = start_cold_transmission(&peer, &file);
+	RUN_UNTIL(&world, sender->count[EVENT_TRANSMIT_FILE] == 1);
+	ASSERT_ERROR(sender->last[EVENT_TRANSMIT_FILE].error, PRO_ENOMEM);
+	reader = recorder_create(&world, "reader");
+	recorder_open_file(reader, file);
+	pro_message_block_init(&block, bytes, sizeof(bytes));
+	calls_fail("preadv2", 0, 1, EAGAIN);
+	ASSERT_OK(STARTED(
+			reader, READ_FILE, pro_asynch_read_file_read(&reader->file_reader, &block, 0, 0)));
+	RUN_UNTIL(&world, reader->count[EVENT_READ_FILE] == 1);
+	ASSERT_ERROR(reader->last[EVENT_READ_FILE].error, PRO_ENOMEM);
+	ck_assert_uint_eq(calls_forget(), 0);
+	ASSERT_OK(pro_proactor_close_handle(world.proactor, file));
+	world_fini(&world);
+}
+END_TEST
+
+/* ---- entries of the ring ---- */
+
+static const struct {
+	const char *opcode;
+	int error;
+} entries[] = {
+		{"RECV", EINTR},
+		{"RECV", EAGAIN},
+		{"RECV", ECANCELED},
+		{"RECV", ENOBUFS},
+		{"SEND", EINTR},
+		{"SEND", EAGAIN},
+		{"SEND", SHORT},
+		{"POLL_ADD", ECANCELED},
+};
+#define ENTRIES ((int)(sizeof(entries) / sizeof(entries[0])))
+
+START_TEST(what_an_entry_meets_on_its_way_is_not_seen)
+{
+	if (!is_ring())
+		return;
+	world_open(&world);
+	calls_fail(entries[_i].opcode, 0, 1, entries[_i].error);
+	chat_a_little();
+	calls_forget();
+	world_fini(&world);
+}
+END_TEST
+
+/* A file system that can only block has a thread of the kernel do it, once; after that it is an
+ * error. */
+START_TEST(a_file_that_can_only_block_has_a_thread)
+{
+	struct pro_message_block block;
+	struct recorder *recorder;
+	pro_handle file;
+	char bytes[8];
+
+	if (!is_ring())
+		return;
+	world_open(&world);
+	os_make_sparse_file(world_path(&world, "file"), 8);
+	file = world_file(&world, "file", PRO_FILE_READ);
+	recorder = recorder_create(&world, "reader");
+	recorder_open_file(recorder, file);
+	for (unsigned times = 1; times <= 2; times++) {
+		pro_message_block_init(&block, bytes, sizeof(bytes));
+		calls_fail("READV", 0, times, EAGAIN);
+		ASSERT_OK(STARTED(recorder, READ_FILE,
+				pro_asynch_read_file_read(&recorder->file_reader, &block, 0, 0)));
+		RUN_UNTIL(&world, recorder->count[EVENT_READ_FILE] == times);
+		ASSERT_ERROR(recorder->last[EVENT_READ_FILE].error, times == 1 ? 0 : PRO_EAGAIN);
+		ck_assert_uint_eq(calls_forget(), 0);
+	}
+	ASSERT_OK(pro_proactor_close_handle(world.proactor, file));
+	world_fini(&world);
+}
+END_TEST
+
+/* ---- waiting ---- */
+
+static void *wake_main(void *context)
+{
+	pro_handler_wakeup(recorder_handler(context));
+	return NULL;
+}
+
+static void wake_from_elsewhere(void *context)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, wake_main, context), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+
+/* Days, and for ever. */
+START_TEST(a_long_wait_by_milliseconds_is_woken)
+{
+	static const int64_t timeouts_ms[] = {INT64_C(40) * 24 * 3600 * 1000, PRO_NO_TIMEOUT, 1};
+	struct recorder *recorder;
+
+	if (is_ring())
+		return;
+	calls_fail("epoll_pwait2", 0, 1, ENOSYS);
+	world_open(&world);
+	recorder = recorder_create(&world, "recorder");
+	recorder_open_free(recorder);
+	calls_run_before("epoll_wait", wake_from_elsewhere, recorder);
+	world_enter_loop();
+	while (recorder->count[EVENT_WAKEUP] == 0)
+		ck_assert_int_ge(pro_proactor_handle_events(world.proactor, timeouts_ms[_i]), 0);
+	world_leave_loop();
+	calls_forget();
+	world_fini(&world);
+}
+END_TEST
+
+/* ---- the suite ---- */
+
+static void add(
+		Suite *suite, const char *name, const TTest *const *tests, const int *counts, int count)
+{
+	TCase *tcase = tcase_create(name);
+
+	tcase_add_checked_fixture(tcase, set_up, NULL);
+	tcase_set_timeout(tcase, 120);
+	for (int i = 0; i < count; i++)
+		tcase_add_loop_test(tcase, tests[i], 0, counts[i]);
+	suite_add_tcase(suite, tcase);
+}
+
+int main(void)
+{
+#define TESTS(X)                                                                                   \
+	X(a_refused_proactor_leaves_nothing, REFUSALS)                                                 \
+	X(what_the_kernel_lacks_is_told_and_done_without, LACKS)                                       \
+	X(short_memory_makes_a_smaller_ring, 1)                                                        \
+	X(the_largest_ring_works, 1)                                                                   \
+	X(a_handle_that_can_not_be_had_is_asked_for_again, HANDLE_CALLS)                               \
+	X(two_threads_that_ask_at_once_get_one_handle, 1)                                              \
+	X(a_foreign_loop_does_not_go_deaf, 1)                                                          \
+	X(a_name_needs_a_thread, 1)                                                                    \
+	X(work_waits_for_the_threads_that_there_are, 1)                                                \
+	X(a_cold_file_is_warmed, 1)                                                                    \
+	X(a_file_that_can_not_be_warmed_is_told, 1)                                                    \
+	X(without_a_thread_a_cold_file_is_an_error, 1)                                                 \
+	X(what_an_entry_meets_on_its_way_is_not_seen, ENTRIES)                                         \
+	X(a_file_that_can_only_block_has_a_thread, 1)                                                  \
+	X(a_long_wait_by_milliseconds_is_woken, 3)
+#define TEST_OF(name, count)  name,
+#define COUNT_OF(name, count) count,
+	const TTest *const tests[] = {TESTS(TEST_OF)};
+	static const int counts[] = {TESTS(COUNT_OF)};
+	Suite *suite = suite_create("calls");
+	SRunner *runner;
+	int failures;
+
+	add(suite, "calls", tests, counts, (int)(sizeof(counts) / sizeof(counts[0])));
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failures = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+}
