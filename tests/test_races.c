@@ -186,13 +186,14 @@ static void check_wire(const struct record *record, const struct wire *wire)
 	for (unsigned i = 0; i < wire->count; i++)
 		compared += compare_message(
 				record, &wire->messages[i], wire->bytes + compared, wire->received - compared);
-	ASSERT_QUICK(compared == wire->received, "%zu bytes came, of %zu that were sent",
-			wire->received, compared);
+	ASSERT_QUICK(compared == wire->received, "%lu bytes came, of %lu that were sent",
+			(unsigned long)wire->received, (unsigned long)compared);
 	if (!wire->is_whole || !wire->is_read)
 		return;
 	for (unsigned i = 0; i < wire->count; i++)
 		compared -= wire->messages[i].sent;
-	ASSERT_QUICK(compared == 0, "%zu bytes were lost before the end", 0 - compared);
+	ASSERT_QUICK(
+			compared == 0, "%lu bytes were lost before the end", (unsigned long)(0 - compared));
 }
 
 static struct record *record_create(uint64_t id, unsigned references)
@@ -858,8 +859,9 @@ static void handle_read_stream(
 			pro_message_block_release(result->block);
 	} else {
 		ASSERT_QUICK(pro_message_block_total_length(&flight->block) == result->bytes_transferred,
-				"%zu bytes came, %zu were told", pro_message_block_total_length(&flight->block),
-				result->bytes_transferred);
+				"%lu bytes came, %lu were told",
+				(unsigned long)pro_message_block_total_length(&flight->block),
+				(unsigned long)result->bytes_transferred);
 		stream_receive(racer, &flight->block);
 	}
 	ASSERT_QUICK(result->error || result->bytes_transferred > 0, "a read of nothing");
@@ -900,8 +902,9 @@ static void handle_write_stream(
 	const int error = result->error;
 
 	ASSERT_QUICK(atomic_load(&flight->is_flying), "a write completed twice");
-	ASSERT_QUICK(result->bytes_transferred + left == flight->length, "%zu bytes of %zu, %zu left",
-			result->bytes_transferred, flight->length, left);
+	ASSERT_QUICK(result->bytes_transferred + left == flight->length, "%lu bytes of %lu, %lu left",
+			(unsigned long)result->bytes_transferred, (unsigned long)flight->length,
+			(unsigned long)left);
 	ASSERT_QUICK(error || left == 0, "a part taken for a whole write");
 	message_sent(
 			flight, is_hello ? MESSAGE_HELLO : MESSAGE_BYTES, result->bytes_transferred, error);
@@ -1018,7 +1021,7 @@ static void handle_read_dgram(
 	uint32_t number = 0;
 
 	ASSERT_QUICK(pro_message_block_length(&flight->block) == result->bytes_transferred,
-			"a datagram of %zu bytes", result->bytes_transferred);
+			"a datagram of %lu bytes", (unsigned long)result->bytes_transferred);
 	if (!result->error && pro_addr_equal(result->remote, peer)) {
 		const unsigned count = atomic_load(&datagrams->received_count);
 
@@ -1043,7 +1046,7 @@ static void handle_write_dgram(
 	struct datagrams *datagrams = &racer->lane->datagrams[racer->side];
 
 	ASSERT_QUICK(result->bytes_transferred == (result->error ? 0 : flight->length),
-			"%zu bytes of a datagram", result->bytes_transferred);
+			"%lu bytes of a datagram", (unsigned long)result->bytes_transferred);
 	if (!result->error) {
 		const unsigned count = atomic_load(&datagrams->sent_count);
 
@@ -1092,7 +1095,8 @@ static void handle_read_file(
 	ASSERT_QUICK(result->bytes_transferred == pro_message_block_length(&flight->block) &&
 						 result->bytes_transferred <= flight->length &&
 						 (result->error || result->bytes_transferred == flight->length),
-			"%zu bytes of a file, of %zu", result->bytes_transferred, flight->length);
+			"%lu bytes of a file, of %lu", (unsigned long)result->bytes_transferred,
+			(unsigned long)flight->length);
 	ASSERT_QUICK(memcmp(flight->bytes, table + flight->offset, result->bytes_transferred) == 0,
 			"other bytes of a file");
 	flight_ended(flight, result->error);

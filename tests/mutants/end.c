@@ -334,6 +334,9 @@ static void end_check_slot(struct end *end, const struct slot *slot,
 
 static void end_message_failed(struct end *end, int error, size_t bytes)
 {
+	if (error == PRO_EPIPE && !session_of(&end->actor)->has_resets &&
+			end->connection->has_side[1 - end->side] && !end_in(end)->is_closed)
+		end_fail(end, "a message finds the stream broken, and nobody broke it");
 	if (!end->has_write_failed)
 		track_ended(&end->writing, error);
 	end->has_write_failed = true;

@@ -229,6 +229,8 @@ static int laws_set_up(struct pro_sim *sim, void **context)
 	memset(session, 0, sizeof(*session));
 	*context = session;
 	session->laws.sim = sim;
+	session->has_resets =
+			pro_sim_rate(sim, PRO_SIM_RESET) > 0 || pro_sim_rate(sim, PRO_SIM_ABORT) > 0;
 	if (guests > MACHINES_MAX - 1)
 		guests = MACHINES_MAX - 1;
 	make_table(session);

@@ -53,6 +53,7 @@ struct laws_session {
 	unsigned machines_count;
 	struct pro_asynch_acceptor acceptor; /* of machine 0 */
 	bool is_acceptor_open;
+	bool has_resets; /* the world breaks connections */
 	bool is_closing;
 	struct connection *connections;
 	unsigned connections_count;
@@ -91,5 +92,9 @@ int waiter_start(struct machine *machine);
 /* ---- the session (laws.c) ---- */
 
 void laws_test_init(struct pro_sim_test *test);
+
+/* ---- the session about what comes late (late.c) ---- */
+
+void late_test_init(struct pro_sim_test *test);
 
 #endif

@@ -30,8 +30,9 @@ struct session {
 	void (*init)(struct pro_sim_test *test);
 };
 
-static const struct session sessions[] = {{"laws", laws_test_init}, {"echo", echo_test_init},
-		{"chat", chat_test_init}, {"transfer", transfer_test_init}, {"dgram", dgram_test_init}};
+static const struct session sessions[] = {{"laws", laws_test_init}, {"late", late_test_init},
+		{"echo", echo_test_init}, {"chat", chat_test_init}, {"transfer", transfer_test_init},
+		{"dgram", dgram_test_init}};
 
 #define SESSIONS (sizeof(sessions) / sizeof(sessions[0]))
 

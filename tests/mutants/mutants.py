@@ -103,6 +103,8 @@ MUTANTS = [
     ("handle_not_closed", "handle leaked", "proactor/owner.c",
      "\tpro__port_vtbl(proactor)->close_handle(proactor->port, &owner->close_request);\n",
      "\tpro__owner_release(owner);\n"),
+    ("handle_that_comes_late_is_kept", "handle leaked", "proactor/owner.c",
+     "\t\towner_close_handle(owner);\n\tif (owner->pending == 0 &&", "\t\t;\n\tif (owner->pending == 0 &&"),
     ("handle_closed_twice", "double close", "proactor/owner.c",
      "\towner->handle = PRO_INVALID_HANDLE;\n\tpro__owner_hold(owner);\n",
      "\towner->handle = PRO_INVALID_HANDLE;\n\tpro__owner_hold(owner);\n"
@@ -225,6 +227,15 @@ MUTANTS = [
      "\tfor (; writer->queue_head && (is_all || writer->cancelled_count > 0); error = PRO_ECANCELED)\n"
      "\t\twrite_stream_finish_head(writer, error);\n",
      "\twrite_stream_finish_head(writer, error);\n\twriter->queue_head = NULL;\n"),
+    ("cancel_hits_what_is_written_later", "cancel hits another", "asynch/asynch_write_stream.c",
+     "\tbool is_all = error != PRO_ECANCELED || pro__owner_is_closing(operation->owner);\n",
+     "\tbool is_all = true;\n"),
+    ("shutdown_before_the_queue", "data lost", "asynch/asynch_write_stream.c",
+     "\terror = pro__owner_enter(writer->operation.owner);\n\tif (!error)\n"
+     "\t\tpro__operation_nudge(&writer->operation);\n\treturn error;\n",
+     "\terror = pro__owner_enter(writer->operation.owner);\n"
+     "\tpro_socket_shutdown_write(writer->operation.owner->proactor, writer->operation.handle);\n"
+     "\tif (!error)\n\t\tpro__operation_nudge(&writer->operation);\n\treturn error;\n"),
     ("cut_message_not_broken", "data lost", "asynch/asynch_write_stream.c",
      "\twriter->head_sent = 0;\n\tappend(&writer->done_head", "\tappend(&writer->done_head"),
     ("shutdown_forgotten", "end lost", "asynch/asynch_write_stream.c",
