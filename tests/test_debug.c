@@ -2,11 +2,11 @@
  * flight. On the port of PROACTOR_PORT, which may be "sim" here. */
 #include <check.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <proactor/asynch_read_dgram.h>
 #include <proactor/asynch_read_file.h>
@@ -220,6 +220,9 @@ static void open_proactor_with(enum pro_debug debug, const struct pro_allocator 
 	struct pro_sim_options sim_options;
 	pro_handle handles[2];
 
+	/* Where there is no fork, an earlier test has left something. */
+	lines_count = dumps_ended = 0;
+	on_time_out = NULL;
 	pro_proactor_options_init(&options);
 	options.debug = debug;
 	options.log = log_hook;
@@ -278,7 +281,8 @@ START_TEST(operation_restarted_in_flight_is_told)
 	turn();
 	ck_assert_int_eq(pro_asynch_timer_schedule(&users[0].timer, 100000), PRO_EBUSY);
 	assert_told("debug: operation was started while in flight", "timer");
-	assert_told("by test_debug+0x", "started by test_debug+0x");
+	assert_told("by test_debug", "started by test_debug");
+	assert_told("+0x", "timer");
 	close_proactor();
 	ck_assert_uint_eq(lines_count, 1);
 }
@@ -542,7 +546,7 @@ START_TEST(calls_from_the_wrong_thread_are_told)
 	ck_assert_int_eq(
 			pthread_create(&thread, NULL, call_from_elsewhere, &users[0].reader.operation), 0);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
-	assert_told("debug: wrong thread: pro_operation_set_timeout(", "called by test_debug+0x");
+	assert_told("debug: wrong thread: pro_operation_set_timeout(", "called by test_debug");
 	assert_told("debug: wrong thread: pro_operation_set_stall_timeout(", "");
 	assert_told("debug: wrong thread: pro_operation_set_act(", "");
 	assert_told("debug: wrong thread: pro_operation_set_completion_key(", "");
@@ -552,22 +556,16 @@ START_TEST(calls_from_the_wrong_thread_are_told)
 }
 END_TEST
 
-/* A file of a simulated world, or a real one without a name. */
-static pro_handle make_file(void)
+/* A new file of the world, which may be a simulated one, in `directory`. */
+static pro_handle make_file(const char *directory)
 {
-	char path[] = "/dev/shm/test_debug_XXXXXX";
+	char path[128];
 	pro_handle file;
-	int fd = sim ? -1 : mkstemp(path);
-	const char *name = sim ? "/file" : path;
 
-	ck_assert(sim || fd >= 0);
-	ck_assert_int_eq(pro_file_open(proactor, name,
-							 PRO_FILE_READ | PRO_FILE_WRITE | (sim ? PRO_FILE_CREATE : 0), &file),
+	snprintf(path, sizeof(path), "%s/file", sim ? "" : directory);
+	ck_assert_int_eq(
+			pro_file_open(proactor, path, PRO_FILE_READ | PRO_FILE_WRITE | PRO_FILE_CREATE, &file),
 			0);
-	if (!sim) {
-		close(fd);
-		unlink(path);
-	}
 	return file;
 }
 
@@ -575,10 +573,12 @@ START_TEST(files_are_watched_too)
 {
 	struct pro_message_block header, trailer;
 	struct user *user = &users[0];
+	char directory[64];
 	pro_handle file;
 
 	open_proactor(PRO_DEBUG_REPORT);
-	file = make_file();
+	os_make_directory(directory, sizeof(directory));
+	file = make_file(directory);
 	ck_assert_int_eq(pro_asynch_read_file_open(&user->file_reader, &user->handler, file, NULL), 0);
 	ck_assert_int_eq(pro_asynch_write_file_open(&user->file_writer, &user->handler, file, NULL), 0);
 	block.wr = 100;
@@ -597,6 +597,7 @@ START_TEST(files_are_watched_too)
 	ck_assert_int_eq(user->error, 0);
 	ck_assert_int_eq(pro_proactor_close_handle(proactor, file), 0);
 	close_proactor();
+	os_remove_directory(directory);
 	ck_assert_uint_eq(lines_count, 0);
 }
 END_TEST
@@ -667,12 +668,28 @@ START_TEST(flight_without_a_record_is_counted)
 }
 END_TEST
 
+static jmp_buf abort_point;
+
+static void leave_abort(int number)
+{
+	(void)number;
+	longjmp(abort_point, 1);
+}
+
 START_TEST(catch_ends_the_program_when_asked)
 {
+	void (*before)(int) = os_signal_set(SIGABRT, leave_abort);
+
 	open_proactor(PRO_DEBUG_ABORT);
 	pro_asynch_timer_schedule(&users[0].timer, 100000);
 	turn();
-	pro_asynch_timer_schedule(&users[0].timer, 100000);
+	if (setjmp(abort_point) == 0) {
+		pro_asynch_timer_schedule(&users[0].timer, 100000);
+		ck_abort_msg("the program goes on");
+	}
+	os_signal_set(SIGABRT, before);
+	assert_told("debug: operation was started while in flight", "timer");
+	/* The library was left in its middle: there is nothing to close. */
 }
 END_TEST
 
@@ -682,11 +699,7 @@ static bool looks_for_misuse(enum pro_debug debug, const char *environment)
 {
 	bool looks;
 
-	if (environment)
-		setenv("PROACTOR_DEBUG", environment, 1);
-	else
-		unsetenv("PROACTOR_DEBUG");
-	lines_count = 0;
+	os_set_environment("PROACTOR_DEBUG", environment);
 	open_proactor(debug);
 	pro_asynch_timer_schedule(&users[0].timer, 100000);
 	turn();
@@ -739,10 +752,10 @@ START_TEST(dump_lists_what_is_in_flight)
 	turn();
 	ck_assert_uint_eq(dumps_ended, 1);
 	assert_told("2 handlers, 2 operations in flight, 1 timers", "0 requests in the inbox");
-	assert_told("handler 0x", "open, 2 to be delivered");
-	assert_told("  timer 0x", "started by test_debug+0x");
-	assert_told("  read_stream 0x", "with the port");
-	ck_assert(was_told("  timer 0x", "ms old") == (_i == PRO_DEBUG_REPORT));
+	assert_told("handler ", "open, 2 to be delivered");
+	assert_told("  timer ", "started by test_debug");
+	assert_told("  read_stream ", "with the port");
+	ck_assert(was_told("  timer ", "ms old") == (_i == PRO_DEBUG_REPORT));
 	ck_assert_uint_eq(lines_count, 5);
 	close_proactor();
 }
@@ -764,9 +777,9 @@ START_TEST(dump_lists_queued_messages_in_debug_mode)
 	turn();
 	ck_assert_int_eq(pro_proactor_dump(proactor, dump_hook, &lines), 0);
 	turn();
-	assert_told("  write_stream 0x", "with the port");
-	assert_told("    message 0x", ": 4194304 bytes, ");
-	assert_told("    message 0x", ": 100 bytes, ");
+	assert_told("  write_stream ", "with the port");
+	assert_told("    message ", ": 4194304 bytes, ");
+	assert_told("    message ", ": 100 bytes, ");
 	close_proactor();
 	pro_message_block_release(big);
 }
@@ -778,7 +791,7 @@ START_TEST(dump_goes_to_the_log_by_default)
 	start_one_of_each();
 	ck_assert_int_eq(pro_proactor_dump(proactor, NULL, NULL), 0);
 	turn();
-	assert_told("  read_stream 0x", "");
+	assert_told("  read_stream ", "");
 	ck_assert_uint_eq(levels[0], PRO_LOG_INFO);
 	close_proactor();
 }
@@ -791,7 +804,7 @@ START_TEST(dump_shows_what_waits)
 	pro_handler_close(&users[1].handler);
 	ck_assert_int_eq(pro_proactor_dump(proactor, dump_hook, &lines), 0);
 	turn();
-	assert_told("handler 0x", "closing");
+	assert_told("handler ", "closing");
 	close_proactor();
 }
 END_TEST
@@ -830,11 +843,11 @@ static void dump_at_signal(int number)
 
 START_TEST(dump_may_be_asked_for_by_a_signal_handler)
 {
-	struct sigaction action = {.sa_handler = dump_at_signal};
+	void (*before)(int) = os_signal_set(SIGTERM, dump_at_signal);
 
 	open_proactor(PRO_DEBUG_OFF);
-	ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
-	ck_assert_int_eq(raise(SIGUSR1), 0);
+	ck_assert_int_eq(raise(SIGTERM), 0);
+	os_signal_set(SIGTERM, before);
 	turn();
 	ck_assert_uint_eq(dumps_ended, 1);
 	close_proactor();
@@ -872,7 +885,7 @@ static TCase *catches(void)
 	tcase_add_test(tests, files_are_watched_too);
 	tcase_add_test(tests, datagrams_are_watched_too);
 	tcase_add_test(tests, flight_without_a_record_is_counted);
-	tcase_add_test_raise_signal(tests, catch_ends_the_program_when_asked, SIGABRT);
+	tcase_add_test(tests, catch_ends_the_program_when_asked);
 	tcase_add_test(tests, option_then_environment_then_build_decide);
 	tcase_add_test(tests, option_that_is_none_is_refused);
 	tcase_set_timeout(tests, 300);

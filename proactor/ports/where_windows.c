@@ -7,9 +7,8 @@
 
 void pro__where_text(const void *caller, char *text, size_t size)
 {
-	/* A return address lies behind the call, perhaps on the next line. */
-	const char *call = (const char *)caller - 1;
 	char path[MAX_PATH];
+	const char *call;
 	const char *name;
 	HMODULE module;
 	DWORD length;
@@ -18,6 +17,8 @@ void pro__where_text(const void *caller, char *text, size_t size)
 		snprintf(text, size, "an unknown place");
 		return;
 	}
+	/* A return address lies behind the call, perhaps on the next line. */
+	call = (const char *)caller - 1;
 	if (!GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS |
 									GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT,
 				call, &module)) {

@@ -17,6 +17,9 @@ uint64_t os_signal_dispositions(void);
 /* Sets what a signal does; returns what it did before. */
 void (*os_signal_set(int number, void (*handler)(int)))(int);
 
+/* Sets a variable of the environment, or takes it out (NULL), for the library too. */
+void os_set_environment(const char *name, const char *value);
+
 /* CPU time of this process and of this thread, microseconds; and a monotonic clock, milliseconds.
  */
 uint64_t os_process_cpu_us(void);

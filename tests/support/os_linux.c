@@ -118,6 +118,11 @@ void (*os_signal_set(int number, void (*handler)(int)))(int)
 	return before.sa_handler;
 }
 
+void os_set_environment(const char *name, const char *value)
+{
+	ck_assert_int_eq(value ? setenv(name, value, 1) : unsetenv(name), 0);
+}
+
 static uint64_t clock_us(clockid_t clock)
 {
 	struct timespec now;

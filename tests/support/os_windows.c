@@ -164,6 +164,12 @@ void (*os_signal_set(int number, void (*handler)(int)))(int)
 	return signal(number, handler);
 }
 
+/* An empty variable is none here. */
+void os_set_environment(const char *name, const char *value)
+{
+	ck_assert_int_eq(_putenv_s(name, value ? value : ""), 0);
+}
+
 /* ---- clocks ---- */
 
 static uint64_t us_of(const FILETIME *time)
