@@ -290,7 +290,9 @@ PRO_API void pro_sim_test_init(struct pro_sim_test *test);
  * The environment overrides: PROACTOR_SIM_SEED (this one only, in this process),
  * PROACTOR_SIM_SEEDS (how many), PROACTOR_SIM_FAULTS (names), PROACTOR_SIM_PARAMETER,
  * PROACTOR_SIM_STEP (stop there), PROACTOR_SIM_TRACE (a file for the events, "-" for the standard
- * error). Since 0.1. */
+ * error). A value that makes no sense is PRO_EINVAL; which it is stands in verdict->text. Since
+ * 0.1.
+ */
 PRO_API int pro_sim_test(const struct pro_sim_test *test, struct pro_sim_verdict *verdict);
 
 /* Does nothing: set a breakpoint here. It is called when a run reaches the step to stop at. */

@@ -52,22 +52,22 @@ struct sim_shared *pro__sim_shared_create(void)
 
 void pro__sim_shared_destroy(struct sim_shared *shared)
 {
-	if (shared)
-		munmap(shared, sizeof(*shared));
+	munmap(shared, sizeof(*shared));
 }
 
 static enum sim_child_end tell_end(int status, char *why, size_t why_size)
 {
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return SIM_CHILD_RETURNED;
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU) {
+	if (WIFEXITED(status)) {
+		if (WEXITSTATUS(status) == 0)
+			return SIM_CHILD_RETURNED;
+		snprintf(why, why_size, "it exits with status %d", WEXITSTATUS(status));
+		return SIM_CHILD_CRASHED;
+	}
+	if (WTERMSIG(status) == SIGXCPU) {
 		snprintf(why, why_size, "it hangs");
 		return SIM_CHILD_HUNG;
 	}
-	if (WIFSIGNALED(status))
-		snprintf(why, why_size, "it crashes: signal %d", WTERMSIG(status));
-	else
-		snprintf(why, why_size, "it exits with status %d", WEXITSTATUS(status));
+	snprintf(why, why_size, "it crashes: signal %d", WTERMSIG(status));
 	return SIM_CHILD_CRASHED;
 }
 
@@ -96,11 +96,12 @@ enum sim_child_end pro__sim_child_run(
 /* Processor time, so that a busy machine makes no difference, and no signal handler either. */
 void pro__sim_child_limit(unsigned seconds)
 {
-	struct rusage usage;
-	struct rlimit limit;
+	struct rusage usage = {0};
+	struct rlimit limit = {.rlim_max = RLIM_INFINITY};
 
-	if (getrusage(RUSAGE_SELF, &usage) < 0 || getrlimit(RLIMIT_CPU, &limit) < 0)
-		return;
+	/* Neither can fail. */
+	getrusage(RUSAGE_SELF, &usage);
+	getrlimit(RLIMIT_CPU, &limit);
 	limit.rlim_cur = (rlim_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + seconds + 1;
 	setrlimit(RLIMIT_CPU, &limit);
 }

@@ -18,6 +18,7 @@ struct runner {
 	uint64_t first_seed;
 	uint64_t seeds;
 	bool is_in_process;
+	bool is_single;       /* the seed that somebody wants to see: nothing is made smaller */
 	bool looks_for_leaks; /* after each seed */
 	enum sim_child_end end;
 	FILE *trace;
@@ -82,6 +83,19 @@ static void runner_note_failure(void *context, const struct pro_sim *sim)
 	memcpy(shared->failure, pro_sim_failure(sim), sizeof(shared->failure));
 }
 
+static void runner_note(struct runner *runner, const char *failure)
+{
+	struct sim_shared *shared = runner->shared;
+	const struct sim_log *log = &shared->log;
+
+	if (shared->is_failure)
+		return;
+	shared->is_failure = true;
+	if (log->count > 0)
+		shared->step = log->events[(log->count - 1) % SIM_TRACE].step;
+	snprintf(shared->failure, sizeof(shared->failure), "%s", failure);
+}
+
 static void runner_run_seed(struct runner *runner, uint64_t seed)
 {
 	struct sim_shared *shared = runner->shared;
@@ -91,11 +105,13 @@ static void runner_run_seed(struct runner *runner, uint64_t seed)
 	shared->seed = seed;
 	if (!runner->is_in_process)
 		pro__sim_child_limit(runner->test->seconds_max);
-	if (pro_sim_create(&session.sim, &runner->options))
+	memset(&shared->log, 0, sizeof(shared->log));
+	if (pro_sim_create(&session.sim, &runner->options)) {
+		runner_note(runner, "pro_sim_create refuses the options of the test");
 		return;
+	}
 	session.sim->failed = runner_note_failure;
 	session.sim->failed_context = shared;
-	memset(&shared->log, 0, sizeof(shared->log));
 	session.sim->log = &shared->log;
 	session_run(&session);
 	if (runner->test->stop)
@@ -109,19 +125,6 @@ static void runner_run_seed(struct runner *runner, uint64_t seed)
 	shared->completions += pro_sim_completions(session.sim);
 	shared->hash = shared->hash * UINT64_C(0x9E3779B97F4A7C15) + pro_sim_hash(session.sim);
 	pro_sim_destroy(session.sim);
-}
-
-static void runner_note(struct runner *runner, const char *failure)
-{
-	struct sim_shared *shared = runner->shared;
-	const struct sim_log *log = &shared->log;
-
-	if (shared->is_failure)
-		return;
-	shared->is_failure = true;
-	if (log->count > 0)
-		shared->step = log->events[(log->count - 1) % SIM_TRACE].step;
-	snprintf(shared->failure, sizeof(shared->failure), "%s", failure);
 }
 
 static void runner_run_range(void *context)
@@ -280,15 +283,45 @@ static void runner_tell(const struct runner *runner, struct pro_sim_verdict *ver
 
 /* ---- the environment ---- */
 
-static bool env_number(const char *name, uint64_t *number)
+static int read_number(const char *text, uint64_t *number)
 {
-	const char *text = getenv(name);
 	char *end;
 
-	if (!text || !*text)
-		return false;
 	*number = strtoull(text, &end, 0);
-	return *end == '\0';
+	return *end ? PRO_EINVAL : 0;
+}
+
+static int read_seeds(struct runner *runner, const char *text)
+{
+	return runner->is_single ? 0 : read_number(text, &runner->seeds);
+}
+
+/* One that somebody wants to see. */
+static int read_seed(struct runner *runner, const char *text)
+{
+	runner->seeds = 1;
+	runner->is_in_process = true;
+	runner->is_single = true;
+	return read_number(text, &runner->first_seed);
+}
+
+static int read_parameter(struct runner *runner, const char *text)
+{
+	uint64_t number;
+	int error = read_number(text, &number);
+
+	runner->options.parameter = (unsigned)number;
+	return error;
+}
+
+static int read_faults(struct runner *runner, const char *text)
+{
+	return pro_sim_faults_parse(text, &runner->options.faults);
+}
+
+static int read_step(struct runner *runner, const char *text)
+{
+	return read_number(text, &runner->options.stop_step);
 }
 
 static void runner_trace(void *context, const char *line)
@@ -297,36 +330,44 @@ static void runner_trace(void *context, const char *line)
 	fputc('\n', context);
 }
 
-static int runner_read_environment(struct runner *runner)
+static int read_trace(struct runner *runner, const char *text)
 {
-	const char *faults = getenv("PROACTOR_SIM_FAULTS");
-	const char *trace = getenv("PROACTOR_SIM_TRACE");
-	uint64_t number;
-
-	if (env_number("PROACTOR_SIM_SEEDS", &number))
-		runner->seeds = number;
-	if (env_number("PROACTOR_SIM_SEED", &runner->first_seed)) {
-		runner->seeds = 1;
-		runner->is_in_process = true;
-	}
-	if (env_number("PROACTOR_SIM_PARAMETER", &number))
-		runner->options.parameter = (unsigned)number;
-	if (env_number("PROACTOR_SIM_STEP", &number))
-		runner->options.stop_step = number;
-	if (faults && *faults && pro_sim_faults_parse(faults, &runner->options.faults))
-		return PRO_EINVAL;
-	if (!trace || !*trace)
-		return 0;
-	runner->trace = strcmp(trace, "-") == 0 ? stderr : fopen(trace, "a");
-	runner->options.trace = runner->trace ? runner_trace : NULL;
+	runner->trace = strcmp(text, "-") == 0 ? stderr : fopen(text, "a");
+	runner->options.trace = runner_trace;
 	runner->options.trace_context = runner->trace;
 	return runner->trace ? 0 : PRO_EINVAL;
+}
+
+/* The one seed goes before how many. */
+static const struct {
+	const char *name;
+	int (*read)(struct runner *runner, const char *text);
+} variables[] = {
+		{"PROACTOR_SIM_SEED", read_seed},
+		{"PROACTOR_SIM_SEEDS", read_seeds},
+		{"PROACTOR_SIM_PARAMETER", read_parameter},
+		{"PROACTOR_SIM_FAULTS", read_faults},
+		{"PROACTOR_SIM_STEP", read_step},
+		{"PROACTOR_SIM_TRACE", read_trace},
+};
+
+static int runner_read_environment(struct runner *runner, struct pro_sim_verdict *verdict)
+{
+	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
+		const char *text = getenv(variables[i].name);
+
+		if (!text || !*text || !variables[i].read(runner, text))
+			continue;
+		snprintf(verdict->text, sizeof(verdict->text), "%s=%s makes no sense\n", variables[i].name,
+				text);
+		return PRO_EINVAL;
+	}
+	return 0;
 }
 
 int pro_sim_test(const struct pro_sim_test *test, struct pro_sim_verdict *verdict)
 {
 	struct runner runner = {.test = test};
-	bool is_single;
 	int error;
 
 	if (!test || !verdict || test->size != sizeof(*test) || !test->set_up || test->faults_ms < 0)
@@ -336,19 +377,18 @@ int pro_sim_test(const struct pro_sim_test *test, struct pro_sim_verdict *verdic
 	runner.first_seed = test->first_seed;
 	runner.seeds = test->seeds;
 	runner.is_in_process = test->is_in_process;
-	error = runner_read_environment(&runner);
+	error = runner_read_environment(&runner, verdict);
 	if (error)
 		return error;
 	runner.shared = pro__sim_shared_create();
 	if (!runner.shared)
 		return PRO_ENOMEM;
-	is_single = runner.is_in_process && !test->is_in_process;
 	error = runner_run_all(&runner, runner.first_seed, runner.seeds) ? 0 : PRO_ECANCELED;
 	verdict->seeds = runner.shared->seeds;
 	verdict->steps = runner.shared->steps;
 	verdict->completions = runner.shared->completions;
 	verdict->hash = runner.shared->hash;
-	if (error && !is_single)
+	if (error && !runner.is_single)
 		runner_shrink(&runner);
 	if (error)
 		runner_tell(&runner, verdict);
