@@ -343,11 +343,14 @@ static void world_close_now(struct pro_port *pro_port, pro_handle handle)
 	struct sim_port *port = pro__sim_port_of(pro_port);
 	struct sim_object *object = pro__sim_find(port->sim, handle);
 
-	if (object)
+	if (object) {
 		pro__sim_close_object(object, NULL);
-	else
+		/* To deliver what that has ended. */
+		pro__sim_run_soon(port);
+	} else {
 		pro__sim_found(port->sim, PRO_SIM_CHECK_BAD_HANDLE,
 				"%s closes handle %ld, which is not open", port->name, (long)handle);
+	}
 }
 
 const struct pro_port_world pro__sim_world = {

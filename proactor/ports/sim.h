@@ -284,7 +284,6 @@ enum sim_trace_kind {
 	SIM_TRACE_ARRIVAL,
 	SIM_TRACE_END,
 	SIM_TRACE_RESET,
-	SIM_TRACE_RUN,
 	SIM_TRACE_FAULT
 };
 
@@ -491,6 +490,7 @@ void pro__sim_unnamed_addr(struct pro_addr *addr);
 /* The own address of a process, in the family of `like`, and a port that nobody uses. */
 void pro__sim_own_addr(struct sim_port *port, const struct pro_addr *like, struct pro_addr *addr);
 uint16_t pro__sim_free_port(struct pro_sim *sim);
+/* `from` may be NULL: a process that has ended, whose packets are under way. */
 bool pro__sim_is_cut(
 		const struct pro_sim *sim, const struct sim_port *from, const struct sim_port *to);
 

@@ -6,7 +6,6 @@
 
 #define BEGIN_BYTES  4096u
 #define END_BYTES    64u
-#define BUFFERS_MAX  64u
 #define SUM_MULTIPLY UINT64_C(0xff51afd7ed558ccd)
 
 size_t pro__sim_total(const struct pro_buffer *buffers, unsigned count)
@@ -115,7 +114,7 @@ static uint64_t sum_flight(const struct sim_flight *flight)
 		sum = sum_buffer(sum, &operation->request.transmit->header);
 		return sum_buffer(sum, &operation->request.transmit->trailer);
 	}
-	for (unsigned i = 0; i < operation->request.io.count && i < BUFFERS_MAX; i++)
+	for (unsigned i = 0; i < operation->request.io.count; i++)
 		sum = sum_buffer(sum, &operation->request.io.buffers[i]);
 	return sum;
 }
@@ -150,7 +149,7 @@ void pro__sim_mark(struct sim_flight *flight)
 		flight->sum = sum_flight(flight);
 	if (!is_read(flight))
 		return;
-	for (unsigned i = 0; i < operation->request.io.count && i < BUFFERS_MAX; i++)
+	for (unsigned i = 0; i < operation->request.io.count; i++)
 		mark_read(&operation->request.io.buffers[i]);
 }
 
@@ -165,7 +164,7 @@ void pro__sim_verify(struct sim_flight *flight)
 				operation->vtbl->name, (long)operation->handle);
 	if (!is_read(flight))
 		return;
-	for (unsigned i = 0; i < operation->request.io.count && i < BUFFERS_MAX; i++)
+	for (unsigned i = 0; i < operation->request.io.count; i++)
 		if (!is_marked(&operation->request.io.buffers[i]))
 			pro__sim_found(port->sim, PRO_SIM_CHECK_READ_BUFFER,
 					"%s: the buffer of a %s on handle %ld was written to while it was in flight",

@@ -16,49 +16,30 @@
 
 /* ---- traces ---- */
 
-static const char *opcode_text(unsigned opcode)
-{
-	static const char *const texts[PRO_OPCODE_COUNT] = {
-			[PRO_OP_READ_STREAM] = "read_stream",
-			[PRO_OP_WRITE_STREAM] = "write_stream",
-			[PRO_OP_READ_FILE] = "read_file",
-			[PRO_OP_WRITE_FILE] = "write_file",
-			[PRO_OP_READ_DGRAM] = "read_dgram",
-			[PRO_OP_WRITE_DGRAM] = "write_dgram",
-			[PRO_OP_ACCEPT] = "accept",
-			[PRO_OP_CONNECT] = "connect",
-			[PRO_OP_TRANSMIT_FILE] = "transmit_file",
-			[PRO_OP_RESOLVE] = "resolve",
-			[PRO_OP_TIMER] = "timer",
-	};
+static const char *const opcode_texts[PRO_OPCODE_COUNT] = {
+		[PRO_OP_READ_STREAM] = "read_stream",
+		[PRO_OP_WRITE_STREAM] = "write_stream",
+		[PRO_OP_READ_FILE] = "read_file",
+		[PRO_OP_WRITE_FILE] = "write_file",
+		[PRO_OP_READ_DGRAM] = "read_dgram",
+		[PRO_OP_WRITE_DGRAM] = "write_dgram",
+		[PRO_OP_ACCEPT] = "accept",
+		[PRO_OP_CONNECT] = "connect",
+		[PRO_OP_TRANSMIT_FILE] = "transmit_file",
+		[PRO_OP_RESOLVE] = "resolve",
+		[PRO_OP_TIMER] = "timer",
+};
 
-	return opcode < PRO_OPCODE_COUNT ? texts[opcode] : "?";
-}
-
-static const char *kind_text(enum sim_trace_kind kind)
-{
-	switch (kind) {
-	case SIM_TRACE_START:
-		return "start";
-	case SIM_TRACE_COMPLETE:
-		return "complete";
-	case SIM_TRACE_CANCEL:
-		return "cancel";
-	case SIM_TRACE_CLOSE:
-		return "close";
-	case SIM_TRACE_ARRIVAL:
-		return "bytes arrive";
-	case SIM_TRACE_END:
-		return "the end arrives";
-	case SIM_TRACE_RESET:
-		return "a reset arrives";
-	case SIM_TRACE_RUN:
-		return "run";
-	case SIM_TRACE_FAULT:
-		return "fault";
-	}
-	return "?";
-}
+static const char *const kind_texts[] = {
+		[SIM_TRACE_START] = "start",
+		[SIM_TRACE_COMPLETE] = "complete",
+		[SIM_TRACE_CANCEL] = "cancel",
+		[SIM_TRACE_CLOSE] = "close",
+		[SIM_TRACE_ARRIVAL] = "bytes arrive",
+		[SIM_TRACE_END] = "the end arrives",
+		[SIM_TRACE_RESET] = "a reset arrives",
+		[SIM_TRACE_FAULT] = "fault",
+};
 
 void pro__sim_name_port(struct sim_port *port, const char *name)
 {
@@ -68,33 +49,27 @@ void pro__sim_name_port(struct sim_port *port, const char *name)
 	memcpy(log->names[port->id], port->name, sizeof(port->name));
 }
 
-static bool has_opcode(enum sim_trace_kind kind)
-{
-	return kind == SIM_TRACE_START || kind == SIM_TRACE_COMPLETE || kind == SIM_TRACE_CANCEL;
-}
-
 static void format_trace(
 		const struct sim_log *log, const struct sim_trace *trace, char *line, size_t size)
 {
 	const enum sim_trace_kind kind = (enum sim_trace_kind)trace->kind;
 	const uint64_t us = (trace->now_ns - UINT64_C(1000000000000)) / 1000;
-	int length = snprintf(line, size, "%8llu %6llu.%06llu s  %-8s %s",
-			(unsigned long long)trace->step, (unsigned long long)(us / 1000000),
-			(unsigned long long)(us % 1000000),
-			trace->port < PRO_SIM_PROACTORS_MAX ? log->names[trace->port] : "", kind_text(kind));
+	size_t length;
 
-	if (length < 0 || (size_t)length >= size)
-		return;
+	snprintf(line, size, "%8llu %6llu.%06llu s  %-8s %s", (unsigned long long)trace->step,
+			(unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000),
+			trace->port < PRO_SIM_PROACTORS_MAX ? log->names[trace->port] : "", kind_texts[kind]);
+	length = strlen(line);
 	line += length;
-	size -= (size_t)length;
+	size -= length;
 	if (kind == SIM_TRACE_FAULT)
 		snprintf(line, size, " %s", pro_sim_fault_text((enum pro_sim_fault)trace->opcode));
 	else if (kind == SIM_TRACE_COMPLETE)
-		snprintf(line, size, " %s on %ld: %s, %llu bytes", opcode_text(trace->opcode),
+		snprintf(line, size, " %s on %ld: %s, %llu bytes", opcode_texts[trace->opcode],
 				(long)trace->handle, pro_error_name(trace->error),
 				(unsigned long long)(trace->bytes & UINT32_MAX));
-	else if (has_opcode(kind))
-		snprintf(line, size, " %s on %ld", opcode_text(trace->opcode), (long)trace->handle);
+	else if (kind == SIM_TRACE_START || kind == SIM_TRACE_CANCEL)
+		snprintf(line, size, " %s on %ld", opcode_texts[trace->opcode], (long)trace->handle);
 	else if (kind == SIM_TRACE_ARRIVAL)
 		snprintf(line, size, " on %ld, %llu unread", (long)trace->handle,
 				(unsigned long long)trace->bytes);
@@ -148,13 +123,10 @@ void pro__sim_format_log(const struct sim_log *log, char *text, size_t size)
 	text[0] = '\0';
 	for (; at < log->count; at++) {
 		char line[LINE_MAX_];
-		int length;
 
 		format_trace(log, &log->events[at % SIM_TRACE], line, sizeof(line));
-		length = snprintf(text + used, size - used, "%s\n", line);
-		if (length < 0 || (size_t)length >= size - used)
-			break;
-		used += (size_t)length;
+		snprintf(text + used, size - used, "%s\n", line);
+		used += strlen(text + used);
 	}
 }
 
@@ -233,8 +205,9 @@ static void check_queues(struct sim_port *port)
 	struct pro_proactor_statistics statistics = {.size = sizeof(statistics)};
 	const size_t most = port->sim->options.queued_bytes_max;
 
-	if (most == 0 || pro_proactor_statistics(port->proactor, &statistics))
+	if (most == 0)
 		return;
+	pro_proactor_statistics(port->proactor, &statistics);
 	if (statistics.queued_bytes_peak > most)
 		pro__sim_found(port->sim, PRO_SIM_CHECK_QUEUE_BOUND,
 				"%s: a write stream queued %llu bytes, more than %zu", port->name,
@@ -256,20 +229,12 @@ int pro_sim_check(struct pro_sim *sim)
 	return pro__sim_has_failed(sim) ? PRO_ECANCELED : 0;
 }
 
-static const char *kind_of_object(enum sim_kind kind)
-{
-	switch (kind) {
-	case SIM_STREAM:
-		return "stream";
-	case SIM_LISTENER:
-		return "listener";
-	case SIM_DGRAM:
-		return "datagram socket";
-	case SIM_FILE:
-		return "file";
-	}
-	return "?";
-}
+static const char *const object_texts[] = {
+		[SIM_STREAM] = "stream",
+		[SIM_LISTENER] = "listener",
+		[SIM_DGRAM] = "datagram socket",
+		[SIM_FILE] = "file",
+};
 
 void pro__sim_check_leaks(struct sim_port *port)
 {
@@ -285,7 +250,7 @@ void pro__sim_check_leaks(struct sim_port *port)
 		if (object && object->port == port && object->number != PRO_INVALID_HANDLE)
 			pro__sim_found(sim, PRO_SIM_CHECK_LEAK,
 					"%s: handle %ld, a %s of step %llu, was not closed", port->name,
-					(long)object->number, kind_of_object(object->kind),
+					(long)object->number, object_texts[object->kind],
 					(unsigned long long)object->opened_step);
 	}
 }

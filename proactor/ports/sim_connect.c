@@ -92,7 +92,7 @@ void pro__sim_own_addr(struct sim_port *port, const struct pro_addr *like, struc
 bool pro__sim_is_cut(
 		const struct pro_sim *sim, const struct sim_port *from, const struct sim_port *to)
 {
-	return from && to && sim->clogged_until_ns[from->id][to->id] > pro__sim_now(sim);
+	return from && sim->clogged_until_ns[from->id][to->id] > pro__sim_now(sim);
 }
 
 /* ---- listening ---- */
@@ -128,7 +128,7 @@ static struct sim_object *find_listener(struct pro_sim *sim, const struct pro_ad
 	for (node = sim->listeners.next; node != &sim->listeners; node = node->next) {
 		struct sim_object *listener = object_of_listener(node);
 
-		if (!listener->is_closing && takes(listener, remote))
+		if (takes(listener, remote))
 			return listener;
 	}
 	return NULL;
@@ -272,8 +272,6 @@ void pro__sim_connect_give_up(struct sim_flight *flight)
 	struct sim_object *object = flight->object;
 
 	flight->operation->request.connect.connected = PRO_INVALID_HANDLE;
-	if (!object)
-		return;
 	pro__list_remove(&flight->link);
 	flight->object = NULL;
 	object->as.stream.resets_on_close = true;

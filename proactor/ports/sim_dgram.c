@@ -1,6 +1,7 @@
 /* Datagrams of a simulated world: lost, doubled, overtaken. */
 #include "sim.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* What a socket holds of datagrams that nobody has read; more are lost. */
@@ -125,8 +126,7 @@ static void send_copy(struct sim_flight *flight, const struct pro_addr *to, uint
 	for (unsigned i = 0; i < operation->request.io.count; i++) {
 		const struct pro_buffer *buffer = &operation->request.io.buffers[i];
 
-		if (buffer->length > 0)
-			memcpy(datagram->bytes + at, buffer->base, buffer->length);
+		memcpy(datagram->bytes + at, buffer->base, buffer->length);
 		at += buffer->length;
 	}
 	pro__sim_schedule(sim, time_ns, SIM_EVENT_DATAGRAM, &datagram->slot);
@@ -180,8 +180,8 @@ bool pro__sim_try_read_dgram(struct sim_flight *flight, struct sim_result *resul
 	struct sim_dgram *dgram = &flight->object->as.dgram;
 	struct sim_datagram *datagram;
 
-	if (pro__list_is_empty(&dgram->queue))
-		return false;
+	/* It was ready, and nobody else reads. */
+	assert(!pro__list_is_empty(&dgram->queue));
 	datagram = datagram_of(dgram->queue.next);
 	pro__list_remove(&datagram->link);
 	dgram->queued_bytes -= datagram->length + OVERHEAD;
@@ -196,8 +196,7 @@ bool pro__sim_try_read_dgram(struct sim_flight *flight, struct sim_result *resul
 	}
 	if (result->bytes < datagram->length)
 		result->error = PRO_EMSGSIZE;
-	if (operation->request.io.address)
-		*operation->request.io.address = datagram->from;
+	*operation->request.io.address = datagram->from;
 	datagram_free(flight->port->sim, datagram);
 	return true;
 }

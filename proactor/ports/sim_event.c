@@ -2,6 +2,8 @@
  */
 #include "sim.h"
 
+#include <assert.h>
+
 static bool comes_before(const struct sim_event *left, const struct sim_event *right)
 {
 	if (left->time_ns != right->time_ns)
@@ -35,7 +37,8 @@ void pro__sim_schedule(
 
 uint64_t pro__sim_next_ns(const struct pro_sim *sim)
 {
-	return sim->events.count > 0 ? sim->events.heap[0].time_ns : UINT64_MAX;
+	assert(sim->events.count > 0);
+	return sim->events.heap[0].time_ns;
 }
 
 struct sim_event pro__sim_take_event(struct pro_sim *sim)

@@ -24,12 +24,10 @@ static struct flight_mark *mark_of(struct pro_operation *operation)
 static struct sim_flight *flight_of(struct pro_operation *operation)
 {
 	const struct flight_mark *mark = mark_of(operation);
-	struct sim_flight *flight = mark->flight;
 
-	if (!flight || !flight->slot.is_used || flight->slot.generation != mark->generation ||
-			flight->operation != operation)
-		return NULL;
-	return flight;
+	assert(mark->flight->slot.is_used && mark->flight->slot.generation == mark->generation);
+	assert(mark->flight->operation == operation);
+	return mark->flight;
 }
 
 struct sim_flight *pro__sim_flight_make(struct sim_port *port, struct pro_operation *operation,
@@ -141,17 +139,12 @@ void pro__sim_kick(struct sim_object *object, struct pro_list_node *queue)
 
 /* ---- its end ---- */
 
-static bool is_alive(const struct sim_object *object, uint32_t generation)
-{
-	return object->slot.is_used && object->slot.generation == generation;
-}
-
 static void close_if_quiet(struct sim_object *object)
 {
 	struct pro_close_request *request = object->close_requests;
 
-	if (!object->is_closing || object->is_ending_flights || object->number == PRO_INVALID_HANDLE ||
-			!pro__list_is_empty(&object->readers) || !pro__list_is_empty(&object->writers))
+	if (!object->is_closing || object->is_ending_flights || !pro__list_is_empty(&object->readers) ||
+			!pro__list_is_empty(&object->writers))
 		return;
 	pro__sim_number_give(object);
 	if (object->kind == SIM_STREAM)
@@ -161,8 +154,7 @@ static void close_if_quiet(struct sim_object *object)
 	while (request) {
 		struct pro_close_request *next = request->next;
 
-		if (request->closed)
-			request->closed(request);
+		request->closed(request);
 		request = next;
 	}
 }
@@ -173,7 +165,6 @@ static void flight_complete(struct sim_flight *flight, struct sim_result result)
 	struct sim_object *object = flight->object;
 	struct sim_port *port = flight->port;
 	struct pro_sim *sim = port->sim;
-	uint32_t generation = object ? object->slot.generation : 0;
 
 	sim->completions++;
 	if (flight->state == SIM_READY)
@@ -185,12 +176,14 @@ static void flight_complete(struct sim_flight *flight, struct sim_result result)
 	pro__sim_trace(sim, SIM_TRACE_COMPLETE, port, operation->handle, flight->opcode, result.error,
 			result.bytes + (flight->sum << 32));
 	pro__sim_pool_give(&sim->flights, flight);
-	if (object && is_alive(object, generation) && !object->is_closing) {
+	if (object && !object->is_closing) {
 		pro__sim_kick(object, &object->readers);
 		pro__sim_kick(object, &object->writers);
 	}
 	pro__operation_complete(operation, result.error, 0, result.bytes);
-	if (object && is_alive(object, generation))
+	/* Nothing of that closes a handle. */
+	assert(!object || object->slot.is_used);
+	if (object)
 		close_if_quiet(object);
 }
 
@@ -226,12 +219,10 @@ static bool flight_try(struct sim_flight *flight, struct sim_result *result)
 	case PRO_OP_CONNECT:
 		return pro__sim_try_connect(flight, result);
 	case PRO_OP_RESOLVE:
-		return pro__sim_try_resolve(flight, result);
-	case PRO_OP_TIMER:
+	case PRO_OP_TIMER: /* which never comes to a port */
 		break;
 	}
-	result->error = PRO_ENOTSUP;
-	return true;
+	return pro__sim_try_resolve(flight, result);
 }
 
 static bool flight_must_cancel(const struct sim_flight *flight)
@@ -318,7 +309,7 @@ void pro__sim_cancel(struct pro_port *pro_port, struct pro_operation *operation)
 	struct sim_flight *flight = flight_of(operation);
 	struct pro_sim *sim = pro__sim_port_of(pro_port)->sim;
 
-	if (!flight || flight->is_canceled || flight->has_won)
+	if (flight->is_canceled || flight->has_won)
 		return;
 	pro__sim_trace(sim, SIM_TRACE_CANCEL, flight->port, operation->handle, flight->opcode, 0, 0);
 	/* With a deadline of zero whatever can finish at once does. */
@@ -399,6 +390,5 @@ void pro__sim_close_handle(struct pro_port *pro_port, struct pro_close_request *
 			"%s closes handle %ld, which was closed at step %llu", port->name,
 			(long)request->handle,
 			(unsigned long long)pro__sim_closed_step(port->sim, request->handle));
-	if (request->closed)
-		request->closed(request);
+	request->closed(request);
 }

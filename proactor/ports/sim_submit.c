@@ -15,31 +15,15 @@ static void refuse(struct sim_port *port, struct pro_operation *operation, int e
 /* 0, or why the operation makes no sense on such an object. */
 static int check_kind(enum pro_opcode opcode, enum sim_kind kind)
 {
-	switch (opcode) {
-	case PRO_OP_READ_STREAM:
-	case PRO_OP_WRITE_STREAM:
-	case PRO_OP_TRANSMIT_FILE:
-		if (kind == SIM_FILE)
-			return PRO_ENOTSOCK;
-		return kind == SIM_STREAM ? 0 : PRO_ENOTCONN;
-	case PRO_OP_READ_FILE:
-	case PRO_OP_WRITE_FILE:
+	if (opcode == PRO_OP_READ_FILE || opcode == PRO_OP_WRITE_FILE)
 		return kind == SIM_FILE ? 0 : PRO_ESPIPE;
-	case PRO_OP_READ_DGRAM:
-	case PRO_OP_WRITE_DGRAM:
-		if (kind == SIM_FILE)
-			return PRO_ENOTSOCK;
+	if (kind == SIM_FILE)
+		return PRO_ENOTSOCK;
+	if (opcode == PRO_OP_READ_DGRAM || opcode == PRO_OP_WRITE_DGRAM)
 		return kind == SIM_DGRAM ? 0 : PRO_ENOTSUP;
-	case PRO_OP_ACCEPT:
-		if (kind == SIM_FILE)
-			return PRO_ENOTSOCK;
+	if (opcode == PRO_OP_ACCEPT)
 		return kind == SIM_LISTENER ? 0 : PRO_EINVAL;
-	case PRO_OP_CONNECT:
-	case PRO_OP_RESOLVE:
-	case PRO_OP_TIMER:
-		break;
-	}
-	return PRO_ENOTSUP;
+	return kind == SIM_STREAM ? 0 : PRO_ENOTCONN;
 }
 
 static struct pro_list_node *queue_for(struct sim_object *object, enum pro_opcode opcode)
