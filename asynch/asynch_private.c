@@ -1,8 +1,9 @@
 /* What the classes of operations share: opening, and the bytes of block chains as buffers. */
 #include "asynch_private.h"
 
-/* A system call moves at most this in one piece; it also fits the 32-bit lengths of Windows. */
-#define ASYNCH_PIECE_MAX ((size_t)1 << 30)
+/* A round moves at most this, which fits the 32-bit lengths of Windows: a piece that is cut is the
+ * last, since what it leaves comes before what is behind it. */
+#define ASYNCH_ROUND_MAX ((size_t)1 << 30)
 
 int pro__asynch_open(struct pro_operation *operation, const struct pro_operation_vtbl *vtbl,
 		enum pro_opcode opcode, struct pro_handler *handler, pro_handle handle, bool has_slot,
@@ -41,7 +42,7 @@ static size_t smaller(size_t left, size_t right)
 static unsigned add_piece(struct pro_buffer *buffer, unsigned char *base, size_t length,
 		size_t bytes_max, size_t *total)
 {
-	length = smaller(smaller(length, ASYNCH_PIECE_MAX), bytes_max - *total);
+	length = smaller(length, bytes_max - *total);
 	if (length == 0)
 		return 0;
 	buffer->base = base;
@@ -57,6 +58,7 @@ unsigned pro__asynch_gather_space(struct pro_message_block *chain, bool is_vecto
 	unsigned count = 0;
 
 	*total = 0;
+	bytes_max = smaller(bytes_max, ASYNCH_ROUND_MAX);
 	for (block = chain; block && count < count_max; block = is_vector ? block->cont : NULL)
 		count += add_piece(&buffers[count], pro_message_block_wr_ptr(block),
 				pro_message_block_space(block), bytes_max, total);
@@ -72,7 +74,7 @@ unsigned pro__asynch_gather_data(struct pro_message_block *chain, bool is_vector
 	*total = 0;
 	for (block = chain; block && count < count_max; block = is_vector ? block->cont : NULL)
 		count += add_piece(&buffers[count], pro_message_block_rd_ptr(block),
-				pro_message_block_length(block), SIZE_MAX, total);
+				pro_message_block_length(block), ASYNCH_ROUND_MAX, total);
 	return count;
 }
 

@@ -25,8 +25,8 @@ int pro__asynch_open_without_handle(struct pro_operation *operation,
 		const struct pro_operation_vtbl *vtbl, enum pro_opcode opcode, struct pro_handler *handler,
 		bool has_slot, const void *completion_key);
 
-/* Buffers for the spaces behind wr of a chain, at most `bytes_max` bytes altogether. Returns how
- * many buffers; *total gets their bytes. */
+/* Buffers for the spaces behind wr of a chain, at most `bytes_max` bytes altogether, and no more
+ * than a round moves (1 GiB). Returns how many buffers; *total gets their bytes. */
 unsigned pro__asynch_gather_space(struct pro_message_block *chain, bool is_vector, size_t bytes_max,
 		struct pro_buffer *buffers, unsigned count_max, size_t *total);
 /* Buffers for the unread bytes of a chain. */

@@ -70,14 +70,16 @@ int pro_asynch_transmit_file_open(struct pro_asynch_transmit_file *sender,
 			handle, handler && handler->vtbl->handle_transmit_file, completion_key);
 }
 
-static struct pro_buffer block_data(struct pro_message_block *block)
+/* The unread bytes of `block`, which may be NULL. PRO_EINVAL when they are more than one piece. */
+static int block_data(struct pro_message_block *block, struct pro_buffer *buffer)
 {
-	struct pro_buffer buffer = {0};
-	size_t total;
+	size_t total = 0;
 
-	if (block)
-		pro__asynch_gather_data(block, false, &buffer, 1, &total);
-	return buffer;
+	*buffer = (struct pro_buffer){0};
+	if (!block)
+		return 0;
+	pro__asynch_gather_data(block, false, buffer, 1, &total);
+	return total == pro_message_block_length(block) ? 0 : PRO_EINVAL;
 }
 
 /* How many bytes of the file are to go. */
@@ -110,15 +112,17 @@ int pro_asynch_transmit_file_transmit_file(struct pro_asynch_transmit_file *send
 
 	if (error)
 		return error;
-	error = range_length(operation->owner->proactor, file, offset, bytes, &request->left);
+	error = block_data(header, &request->header);
+	if (!error)
+		error = block_data(trailer, &request->trailer);
+	if (!error)
+		error = range_length(operation->owner->proactor, file, offset, bytes, &request->left);
 	if (error)
 		return pro__operation_give_back(operation, error);
 	sender->file = file;
 	sender->header = header;
 	sender->trailer = trailer;
 	sender->bytes_sent = 0;
-	request->header = block_data(header);
-	request->trailer = block_data(trailer);
 	request->file = file;
 	request->offset = offset;
 	request->sent = 0;

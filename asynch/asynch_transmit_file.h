@@ -39,8 +39,9 @@ PRO_API int pro_asynch_transmit_file_open(struct pro_asynch_transmit_file *sende
  * none) from `offset`, and the unread bytes of `trailer` (NULL: none); single blocks, cont is not
  * followed. Blocks and file stay open and the port's until the callback; the file stays the
  * caller's. Nothing at all to send completes with success. Do not start it while a write stream on
- * the same socket has something queued: bytes would mix. PRO_EBUSY, PRO_ECLOSED. [any thread] Since
- * 0.1. */
+ * the same socket has something queued: bytes would mix. PRO_EINVAL for a block above 1 GiB and a
+ * range beyond 2^63 - 1, with PRO_TRANSMIT_ALL what pro_file_status says of the file; PRO_EBUSY,
+ * PRO_ECLOSED, PRO_EFORKED. [any thread] Since 0.1. */
 PRO_API int pro_asynch_transmit_file_transmit_file(struct pro_asynch_transmit_file *sender,
 		pro_handle file, uint64_t offset, uint64_t bytes, struct pro_message_block *header,
 		struct pro_message_block *trailer);

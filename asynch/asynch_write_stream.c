@@ -190,16 +190,21 @@ static void write_stream_fail(struct pro_asynch_write_stream *writer)
 		write_stream_finish_head(writer, error);
 }
 
-/* Buffers for the first messages of the queue. */
+/* Buffers for the first messages of the queue, up to one that does not go in whole. */
 static void write_stream_gather(struct pro_asynch_write_stream *writer)
 {
 	struct pro_message_block *block;
+	size_t sent = writer->head_sent;
 	unsigned count = 0;
 	size_t total;
 
-	for (block = writer->queue_head; block && count < PRO_WRITE_BUFFERS; block = block->next)
+	for (block = writer->queue_head; block && count < PRO_WRITE_BUFFERS; block = block->next) {
 		count += pro__asynch_gather_data(block, block->queue_flags & WRITE_VECTOR,
 				writer->buffers + count, PRO_WRITE_BUFFERS - count, &total);
+		if (total < block->queue_bytes - sent)
+			break;
+		sent = 0;
+	}
 	writer->operation.request.io.buffers = writer->buffers;
 	writer->operation.request.io.count = count;
 }

@@ -280,7 +280,7 @@ END_TEST
 
 START_TEST(starts_need_all_they_ask_for)
 {
-	struct pro_message_block empty, more[PRO_WRITE_BUFFERS + 1];
+	struct pro_message_block empty, huge, more[PRO_WRITE_BUFFERS + 1];
 	pro_handle file = world_file(&world, "file", PRO_FILE_READ | PRO_FILE_WRITE | PRO_FILE_CREATE);
 	char byte = 0;
 
@@ -303,6 +303,9 @@ START_TEST(starts_need_all_they_ask_for)
 	REFUSED(pro_asynch_transmit_file_transmit_file(
 			&user->sender, file, (uint64_t)INT64_MAX + 1, 1, NULL, NULL));
 	REFUSED(pro_asynch_transmit_file_transmit_file(&user->sender, file, 2, INT64_MAX, NULL, NULL));
+	pro_message_block_init_filled(&huge, &byte, ((size_t)1 << 30) + 1);
+	REFUSED(pro_asynch_transmit_file_transmit_file(&user->sender, file, 0, 0, &huge, NULL));
+	REFUSED(pro_asynch_transmit_file_transmit_file(&user->sender, file, 0, 0, NULL, &huge));
 	REFUSED(pro_asynch_connect_connect(&user->connect, NULL, NULL));
 	REFUSED(pro_asynch_resolve_resolve(&user->resolver, NULL));
 	REFUSED(pro_asynch_work_run(&user->work, NULL, NULL));

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../asynch/asynch_private.h"
 #include "support/allocator.h"
 
 static struct test_allocator memory;
@@ -442,6 +443,43 @@ START_TEST(threads_share_and_release)
 }
 END_TEST
 
+/* ---- rounds ---- */
+
+#define ROUND_MAX ((size_t)1 << 30)
+
+/* A chain of two on memory that nobody touches; the first is longer than a round. */
+static void make_long(struct pro_message_block *first, struct pro_message_block *second, bool fills)
+{
+	static unsigned char bytes[1];
+
+	pro_message_block_init(first, bytes, ROUND_MAX + 100);
+	pro_message_block_init(second, bytes, 10);
+	first->cont = second;
+	first->wr = fills ? first->size : 0;
+	second->wr = fills ? second->size : 0;
+}
+
+START_TEST(what_a_round_cuts_comes_before_what_is_behind_it)
+{
+	struct pro_message_block first, second;
+	struct pro_buffer buffers[4];
+	size_t total;
+
+	make_long(&first, &second, true);
+	ck_assert_uint_eq(pro__asynch_gather_data(&first, true, buffers, 4, &total), 1);
+	ck_assert_uint_eq(total, ROUND_MAX);
+	pro__asynch_advance_rd(&first, total);
+	ck_assert_uint_eq(pro__asynch_gather_data(&first, true, buffers, 4, &total), 2);
+	ck_assert_uint_eq(total, 110);
+	make_long(&first, &second, false);
+	ck_assert_uint_eq(pro__asynch_gather_space(&first, true, SIZE_MAX, buffers, 4, &total), 1);
+	ck_assert_uint_eq(total, ROUND_MAX);
+	pro__asynch_advance_wr(&first, total);
+	ck_assert_uint_eq(pro__asynch_gather_space(&first, true, SIZE_MAX, buffers, 4, &total), 2);
+	ck_assert_uint_eq(total, 110);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("message_block");
@@ -473,6 +511,7 @@ int main(void)
 	tcase_add_test(tcase, printf_fits_or_adds_nothing);
 	tcase_add_test(tcase, printf_writes_nothing_behind_the_bytes);
 	tcase_add_test(tcase, threads_share_and_release);
+	tcase_add_test(tcase, what_a_round_cuts_comes_before_what_is_behind_it);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
