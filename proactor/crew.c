@@ -295,10 +295,11 @@ void pro__wait_end(struct pro_proactor *proactor)
 
 /* ---- batches ---- */
 
+/* A close of an owner that may be gone by now is left out: its memory may be another's. */
 static bool seat_has_event(const struct seat *seat, unsigned count, const struct pro_event *event)
 {
 	for (unsigned i = 0; i < count; i++)
-		if (seat->batch[i].event == event)
+		if (seat->batch[i].event == event && seat->batch[i].finish)
 			return true;
 	return false;
 }
@@ -772,7 +773,11 @@ static const char runner_outside; /* stands for a thread without a seat */
 
 void pro__owner_begin_callback(struct pro_owner *owner)
 {
-	if (owner->proactor->crew && !owner->may_overlap) {
+	if (!owner->proactor->crew)
+		return;
+	/* Whoever closes it meanwhile, it is not closed before the end. */
+	pro__owner_hold_remote(owner);
+	if (!owner->may_overlap) {
 		owner->runner = &runner_outside;
 		owner->runs = 1;
 	}

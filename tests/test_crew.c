@@ -287,6 +287,120 @@ START_TEST(callbacks_of_a_concurrent_handler_overlap)
 }
 END_TEST
 
+/* ---- their ends ---- */
+
+static struct pro_handler phoenix;
+static atomic_uint phoenix_closes;
+static struct pro_handler witness;
+static sem_t witness_came;
+
+static void witness_handle_wakeup(struct pro_handler *handler)
+{
+	(void)handler;
+	sem_post(&witness_came);
+}
+
+static const struct pro_handler_vtbl witness_vtbl = {
+		.handle_wakeup = witness_handle_wakeup,
+		.handle_close = handle_close_nothing,
+};
+
+static void open_witness(void)
+{
+	sem_init(&witness_came, 0, 0);
+	open_crew(2, 3);
+	ASSERT_OK(pro_handler_init(&witness, &witness_vtbl, proactor));
+}
+
+/* In a callback: until another thread has been through what was asked for before. */
+static void await_witness(void)
+{
+	ASSERT_OK(pro_handler_wakeup(&witness));
+	pro_proactor_begin_blocking(proactor);
+	wait_for(&witness_came);
+	pro_proactor_end_blocking(proactor);
+}
+
+static void close_phoenix(void);
+
+static void phoenix_handle_close(struct pro_handler *handler)
+{
+	(void)handler;
+	if (atomic_fetch_add(&phoenix_closes, 1) == 0) {
+		close_phoenix();
+		await_witness();
+	} else {
+		sem_post(&done);
+	}
+}
+
+static const struct pro_handler_vtbl phoenix_vtbl = {.handle_close = phoenix_handle_close};
+
+static void close_phoenix(void)
+{
+	ASSERT_OK(pro_handler_init(&phoenix, &phoenix_vtbl, proactor));
+	pro_handler_set_concurrent(&phoenix);
+	pro_handler_close(&phoenix);
+}
+
+/* The memory of a handler is another's in its handle_close already. */
+START_TEST(a_handler_made_anew_while_it_closes_is_closed_too)
+{
+	open_witness();
+	close_phoenix();
+	await_done();
+	close_crew();
+	ck_assert_uint_eq(phoenix_closes, 2);
+}
+END_TEST
+
+static struct pro_service_handler hasty;
+static atomic_bool hasty_is_open;
+
+static void hasty_open(struct pro_service_handler *service)
+{
+	pro_handler_close(&service->handler);
+	await_witness();
+	atomic_store(&hasty_is_open, true);
+}
+
+static void hasty_handle_close(struct pro_handler *handler)
+{
+	(void)handler;
+	ck_assert(atomic_load(&hasty_is_open));
+	sem_post(&done);
+}
+
+static const struct pro_service_handler_vtbl hasty_vtbl = {
+		.handler.handle_close = hasty_handle_close,
+		.open = hasty_open,
+};
+
+static void opener_handle_wakeup(struct pro_handler *handler)
+{
+	(void)handler;
+	ASSERT_OK(pro_service_handler_init(&hasty, &hasty_vtbl, proactor));
+	pro_handler_set_concurrent(&hasty.handler);
+	pro_service_handler_open(&hasty, PRO_INVALID_HANDLE, NULL, NULL);
+}
+
+static const struct pro_handler_vtbl opener_vtbl = {
+		.handle_wakeup = opener_handle_wakeup,
+		.handle_close = handle_close_nothing,
+};
+
+START_TEST(a_concurrent_handler_is_closed_behind_its_open)
+{
+	static struct pro_handler opener;
+
+	open_witness();
+	ASSERT_OK(pro_handler_init(&opener, &opener_vtbl, proactor));
+	ASSERT_OK(pro_handler_wakeup(&opener));
+	await_done();
+	close_crew();
+}
+END_TEST
+
 /* ---- echoes on a pair ---- */
 
 struct side {
@@ -1185,6 +1299,8 @@ static void node_handle_time_out(
 
 	(void)result;
 	note_completion();
+	/* It may be in flight, and other threads lead. */
+	ASSERT_OK(pro_operation_set_stall_timeout(&node->reader.operation, 600000));
 	start_mayfly();
 	node_leave(node);
 }
@@ -1343,6 +1459,8 @@ static Suite *make_suite(void)
 	add_case(suite, "concurrency_4", concurrency_is_never_exceeded, 2);
 	add_case(suite, "order", posts_keep_the_order_of_each_poster_and_do_not_overlap, 0);
 	add_case(suite, "overlap", callbacks_of_a_concurrent_handler_overlap, 0);
+	add_case(suite, "made_anew", a_handler_made_anew_while_it_closes_is_closed_too, 0);
+	add_case(suite, "closed_behind_open", a_concurrent_handler_is_closed_behind_its_open, 0);
 	add_case(suite, "echoes_on_1_thread", echoes_go_on_at_any_number_of_threads, 0);
 	add_case(suite, "echoes_on_2_threads", echoes_go_on_at_any_number_of_threads, 1);
 	add_case(suite, "echoes_on_8_threads", echoes_go_on_at_any_number_of_threads, 2);
