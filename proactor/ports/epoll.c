@@ -29,8 +29,14 @@ static void submit_on_descriptor(
 {
 	struct epoll_result result = {0};
 	struct epoll_entry *entry = pro__epoll_find(port, operation, &result);
+	int os_error = 0;
 
-	if (entry)
+	if (entry && operation->opcode == PRO_OP_TRANSMIT_FILE)
+		os_error = pro__note_file(
+				&port->table, operation->request.transmit, &epoll_flight_of(operation)->file_epoch);
+	if (os_error)
+		epoll_fail(&result, os_error);
+	if (entry && !os_error)
 		pro__epoll_enqueue(port, entry, is_reader ? &entry->readers : &entry->writers, operation);
 	else
 		pro__operation_complete(operation, result.error, result.os_error, 0);
@@ -120,6 +126,9 @@ static void epoll_close_handle(struct pro_port *pro_port, struct pro_close_reque
 		pro__epoll_close_if_quiet(port, entry, fd);
 		return;
 	}
+	/* It may be the file of a transmission. */
+	if (entry)
+		pro__fd_next_epoch(&entry->fd);
 	close(fd);
 	port->calls++;
 	request->closed(request);

@@ -67,14 +67,15 @@ struct epoll_flight {
 	struct pro_list_node *queue; /* of the entry; NULL for what workers do */
 	struct pro_work work;
 	struct epoll_flight *next_worked;
-	size_t moved;     /* bytes of a transmission so far */
-	size_t bytes;     /* of a work */
-	int error;        /* of a work */
-	int os_error;     /* of a work */
-	int fd;           /* of a connect */
-	bool is_working;  /* a worker has it */
-	bool is_canceled; /* while a worker had it */
-	bool is_first;    /* the operation has just met this descriptor */
+	size_t moved;        /* bytes of a transmission so far */
+	size_t bytes;        /* of a work */
+	int error;           /* of a work */
+	int os_error;        /* of a work */
+	int fd;              /* of a connect */
+	uint16_t file_epoch; /* of a transmission's file */
+	bool is_working;     /* a worker has it */
+	bool is_canceled;    /* while a worker had it */
+	bool is_first;       /* the operation has just met this descriptor */
 };
 _Static_assert(sizeof(struct epoll_flight) <= sizeof(((struct pro_operation *)0)->port),
 		"a flight fits into an operation");

@@ -238,9 +238,15 @@ static enum epoll_step try_transmit(struct epoll_port *port, struct epoll_entry 
 		struct pro_operation *operation, struct epoll_result *result)
 {
 	struct epoll_flight *flight = epoll_flight_of(operation);
+	enum pro__transmit_step step;
 	size_t moved = 0;
-	enum pro__transmit_step step = pro__try_transmit((int)operation->handle,
-			operation->request.transmit, &moved, &result->error, &result->os_error, &port->calls);
+
+	if (!pro__has_file(&port->table, operation->request.transmit, flight->file_epoch)) {
+		*result = (struct epoll_result){.error = PRO_EBADF, .bytes = flight->moved};
+		return PRO__EPOLL_DONE;
+	}
+	step = pro__try_transmit((int)operation->handle, operation->request.transmit, &moved,
+			&result->error, &result->os_error, &port->calls);
 
 	flight->moved += moved;
 	entry_count_bytes(entry, moved);

@@ -68,6 +68,7 @@ static int port_open(struct pro__ring_port *port, enum pro__ring_rung first, uns
 		*refusal = (struct pro__ring_refusal){.what = "out of memory"};
 		return PRO_ENOMEM;
 	}
+	port->fd_most = port->wake_fd;
 	return 0;
 }
 

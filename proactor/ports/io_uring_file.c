@@ -59,18 +59,6 @@ const struct pro__flight_class pro__flight_write_file = {
 
 /* ---- transmit_file ---- */
 
-/* Whether the file's number still means the file of the start. */
-static bool transmit_has_file(struct pro__ring_port *port, struct pro_operation *operation)
-{
-	const struct pro_transmit_request *transmit = operation->request.transmit;
-	const struct pro__fd *entry;
-
-	if (transmit->file == PRO_INVALID_HANDLE)
-		return true;
-	entry = pro__fd_table_find(&port->table, transmit->file);
-	return entry && entry->epoch == pro__flight_of(operation)->file_epoch;
-}
-
 static void transmit_step(struct pro__ring_port *port, struct pro_operation *operation)
 {
 	struct pro__flight *flight = pro__flight_of(operation);
@@ -79,7 +67,7 @@ static void transmit_step(struct pro__ring_port *port, struct pro_operation *ope
 	int error = 0;
 	int os_error = 0;
 
-	if (!transmit_has_file(port, operation)) {
+	if (!pro__has_file(&port->table, operation->request.transmit, flight->file_epoch)) {
 		pro__flight_end(port, operation, PRO_EBADF, flight->moved);
 		return;
 	}
@@ -109,18 +97,13 @@ static void transmit_step(struct pro__ring_port *port, struct pro_operation *ope
 
 static void transmit_begin(struct pro__ring_port *port, struct pro_operation *operation)
 {
-	const struct pro_transmit_request *transmit = operation->request.transmit;
-	const struct pro__fd *entry;
+	int os_error = pro__note_file(
+			&port->table, operation->request.transmit, &pro__flight_of(operation)->file_epoch);
 
-	if (transmit->file != PRO_INVALID_HANDLE) {
-		entry = pro__fd_table_get(&port->table, transmit->file);
-		if (!entry) {
-			pro__flight_fail(port, operation, errno);
-			return;
-		}
-		pro__flight_of(operation)->file_epoch = entry->epoch;
-	}
-	transmit_step(port, operation);
+	if (os_error)
+		pro__flight_fail(port, operation, os_error);
+	else
+		transmit_step(port, operation);
 }
 
 const struct pro__flight_class pro__flight_transmit_file = {

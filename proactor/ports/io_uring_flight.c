@@ -106,6 +106,8 @@ void pro__flight_end_cancelled(struct pro__ring_port *port, struct pro_operation
 static void flight_prepare(
 		struct pro__ring_port *port, struct pro_operation *operation, struct io_uring_sqe *sqe)
 {
+	/* The kernel reads it when it takes the entry. */
+	static const struct __kernel_timespec rest = {.tv_nsec = PRO__RING_PAUSE_NS};
 	const struct pro__flight_class *class = class_of(operation);
 	struct pro__flight *flight = pro__flight_of(operation);
 
@@ -119,6 +121,9 @@ static void flight_prepare(
 	case PRO__STEP_WARM:
 		io_uring_prep_read(sqe, (int)operation->request.transmit->file, &flight->byte, 1,
 				operation->request.transmit->offset);
+		break;
+	case PRO__STEP_PAUSE:
+		io_uring_prep_timeout(sqe, (struct __kernel_timespec *)(uintptr_t)&rest, 0, 0);
 		break;
 	}
 	if (flight->needs_thread && flight->step != PRO__STEP_POLL)

@@ -13,7 +13,8 @@
 enum pro__flight_step {
 	PRO__STEP_TRANSFER, /* the operation itself */
 	PRO__STEP_POLL,     /* readiness of its descriptor */
-	PRO__STEP_WARM      /* one byte of a file, to have it in memory */
+	PRO__STEP_WARM,     /* one byte of a file, to have it in memory */
+	PRO__STEP_PAUSE     /* a little time, after which it begins again */
 };
 
 struct pro__flight_class {

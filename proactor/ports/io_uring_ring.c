@@ -43,6 +43,7 @@ static const struct {
 		{IORING_OP_SENDMSG, "the kernel lacks IORING_OP_SENDMSG"},
 		{IORING_OP_ACCEPT, "the kernel lacks IORING_OP_ACCEPT"},
 		{IORING_OP_POLL_ADD, "the kernel lacks IORING_OP_POLL_ADD"},
+		{IORING_OP_TIMEOUT, "the kernel lacks IORING_OP_TIMEOUT"},
 		{IORING_OP_ASYNC_CANCEL, "the kernel lacks IORING_OP_ASYNC_CANCEL"},
 		{IORING_OP_CLOSE, "the kernel lacks IORING_OP_CLOSE"},
 };

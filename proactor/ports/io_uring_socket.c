@@ -183,6 +183,15 @@ static void connect_end(struct pro__ring_port *port, struct pro_operation *opera
 	pro__flight_end(port, operation, 0, 0);
 }
 
+/* The queue of a UNIX-domain listener is full. It has no socket meanwhile, so it counts among the
+ * flights of the port's own descriptor. */
+static void connect_pause(struct pro__ring_port *port, struct pro_operation *operation)
+{
+	pro__flight_attach(port, pro__flight_of(operation),
+			(struct pro__ring_fd *)pro__fd_table_find(&port->table, port->wake_fd));
+	pro__flight_send(port, operation, PRO__STEP_PAUSE);
+}
+
 static void connect_begin(struct pro__ring_port *port, struct pro_operation *operation)
 {
 	struct pro__flight *flight = pro__flight_of(operation);
@@ -192,6 +201,10 @@ static void connect_begin(struct pro__ring_port *port, struct pro_operation *ope
 	operation->request.connect.connected = PRO_INVALID_HANDLE;
 	os_error = pro__begin_connect(operation->request.connect.remote,
 			operation->request.connect.local, &flight->fd, &port->ring.calls);
+	if (os_error == EAGAIN) {
+		connect_pause(port, operation);
+		return;
+	}
 	if (os_error && os_error != EINPROGRESS) {
 		pro__flight_fail(port, operation, os_error);
 		return;
@@ -210,6 +223,17 @@ static void connect_begin(struct pro__ring_port *port, struct pro_operation *ope
 	pro__flight_send(port, operation, PRO__STEP_POLL);
 }
 
+static void connect_failed(
+		struct pro__ring_port *port, struct pro_operation *operation, int os_error)
+{
+	if (os_error != ETIME) {
+		connect_end(port, operation, os_error);
+		return;
+	}
+	pro__flight_detach(pro__flight_of(operation));
+	connect_begin(port, operation);
+}
+
 static void connect_ready(struct pro__ring_port *port, struct pro_operation *operation)
 {
 	int os_error = pro__finish_connect(pro__flight_of(operation)->fd, &port->ring.calls);
@@ -222,7 +246,7 @@ static void connect_ready(struct pro__ring_port *port, struct pro_operation *ope
 
 const struct pro__flight_class pro__flight_connect = {
 		.begin = connect_begin,
-		.failed = connect_end,
+		.failed = connect_failed,
 		.ready = connect_ready,
 		.drop = connect_drop,
 		.poll_events = POLLOUT,

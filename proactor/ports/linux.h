@@ -78,6 +78,13 @@ int pro__finish_connect(int fd, uint64_t *calls);
 ssize_t pro__try_read_file(
 		int fd, const struct pro_buffer *buffers, unsigned count, uint64_t offset, uint64_t *calls);
 
+/* Notes in *epoch what the number of a transmission's file means at its start: 0 or an errno. And
+ * whether it still means that. */
+int pro__note_file(
+		struct pro__fd_table *table, const struct pro_transmit_request *transmit, uint16_t *epoch);
+bool pro__has_file(const struct pro__fd_table *table, const struct pro_transmit_request *transmit,
+		uint16_t epoch);
+
 enum pro__transmit_step {
 	PRO__TRANSMIT_DONE, /* all parts are out */
 	PRO__TRANSMIT_WAIT, /* the socket is full: wait for writability */

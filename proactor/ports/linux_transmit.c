@@ -20,6 +20,31 @@
 /* What is copied at a time where sendfile does not support the file. */
 #define COPY_BYTES (16u * 1024)
 
+int pro__note_file(
+		struct pro__fd_table *table, const struct pro_transmit_request *transmit, uint16_t *epoch)
+{
+	const struct pro__fd *entry;
+
+	if (transmit->file == PRO_INVALID_HANDLE)
+		return 0;
+	entry = pro__fd_table_get(table, transmit->file);
+	if (!entry)
+		return errno;
+	*epoch = entry->epoch;
+	return 0;
+}
+
+bool pro__has_file(const struct pro__fd_table *table, const struct pro_transmit_request *transmit,
+		uint16_t epoch)
+{
+	const struct pro__fd *entry;
+
+	if (transmit->file == PRO_INVALID_HANDLE)
+		return true;
+	entry = pro__fd_table_find(table, transmit->file);
+	return entry && entry->epoch == epoch;
+}
+
 struct turn {
 	int fd;
 	struct pro_transmit_request *transmit;

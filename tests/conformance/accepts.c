@@ -255,6 +255,46 @@ void scenario_unix_sockets_are_streams_too(struct world *world)
 	echo_server_close(world, &server);
 }
 
+/* A UNIX-domain listener refuses whom its queue does not hold, and says EAGAIN. */
+void scenario_connects_to_a_full_listener_wait_for_room(struct world *world)
+{
+	enum { COUNT = 6 };
+	struct pro_asynch_connect connects[COUNT];
+	struct recorder *server, *client;
+	struct pro_addr addr;
+	pro_handle listener;
+	char text[256];
+
+	world->is_traced = false;
+	world_open(world);
+	server = recorder_create(world, "server");
+	client = recorder_create(world, "client");
+	snprintf(text, sizeof(text), "unix:%s", world_path(world, "socket"));
+	addr = world_addr(text);
+	ASSERT_OK(pro_socket_listen(world->proactor, &addr, 1, &listener));
+	pro_handler_set_handle(recorder_handler(server), listener);
+	ASSERT_OK(pro_asynch_accept_open(
+			&server->accept, recorder_handler(server), PRO_INVALID_HANDLE, NULL));
+	for (unsigned i = 0; i < COUNT; i++) {
+		ASSERT_OK(pro_asynch_connect_open(&connects[i], recorder_handler(client), NULL));
+		ASSERT_OK(STARTED(client, CONNECT, pro_asynch_connect_connect(&connects[i], &addr, NULL)));
+	}
+	world_run_for(world, 30);
+	ck_assert_uint_lt(client->count[EVENT_CONNECT], COUNT);
+	/* One of those that wait may be cancelled. */
+	ASSERT_OK(recorder_cancel(&connects[COUNT - 1].operation));
+	RUN_UNTIL(world, client->errors[EVENT_CONNECT]);
+	ASSERT_ERROR(client->last[EVENT_CONNECT].error, PRO_ECANCELED);
+	for (unsigned i = 1; i < COUNT; i++) {
+		ASSERT_OK(STARTED(server, ACCEPT, pro_asynch_accept_accept(&server->accept)));
+		RUN_UNTIL(world, server->count[EVENT_ACCEPT] == i);
+		ASSERT_OK(server->last[EVENT_ACCEPT].error);
+	}
+	RUN_UNTIL(world, client->count[EVENT_CONNECT] == COUNT);
+	ck_assert_uint_eq(client->errors[EVENT_CONNECT], 1);
+	world_close_recorders(world);
+}
+
 void scenario_acceptor_on_a_taken_address_fails_and_leaks_nothing(struct world *world)
 {
 	struct echo_server server, second;

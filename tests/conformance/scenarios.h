@@ -151,6 +151,7 @@
 	X(13, posts_carry_block_and_act_in_order, NEEDS_NOTHING)                                       \
 	X(14, queue_of_4_entries_loses_nothing, NEEDS_NOTHING)                                         \
 	X(15, 1000_starts_at_once_on_4_entries_are_all_served, NEEDS_NOTHING)                          \
+	X(15, connects_to_a_full_listener_wait_for_room, NEEDS_LINUX)                                  \
 	X(15, interrupting_signals_are_invisible, NEEDS_LINUX)                                         \
 	X(15, waiting_costs_no_processor_time, NEEDS_SYSTEM)                                           \
 	X(16, queued_writes_go_out_in_order_through_tiny_buffers, NEEDS_NOTHING)                       \
@@ -204,6 +205,7 @@
 	X(27, transmit_file_beyond_the_end_is_an_error, NEEDS_NOTHING)                                 \
 	X(27, transmit_file_beyond_2_gib, NEEDS_NOTHING)                                               \
 	X(27, transmit_file_that_shrinks_is_an_error, NEEDS_NOTHING)                                   \
+	X(27, transmit_file_whose_file_is_closed_is_an_error, NEEDS_SYSTEM)                            \
 	X(27, transmit_file_to_a_dying_peer_is_an_error, NEEDS_NOTHING)                                \
 	X(27, transmit_file_to_a_stalled_peer_times_out, NEEDS_NOTHING)                                \
 	X(27, transmit_file_can_be_cancelled, NEEDS_NOTHING)                                           \
@@ -247,6 +249,7 @@
 	X(0, errors_of_earlier_sends_do_not_end_a_receive, NEEDS_NOTHING)                              \
 	X(0, datagrams_that_cannot_be_sent_are_errors, NEEDS_NOTHING)                                  \
 	X(0, pipes_are_streams, NEEDS_SYSTEM)                                                          \
+	X(0, files_are_streams_of_any_length, NEEDS_LINUX)                                             \
 	X(0, get_handle_polls_readable_when_there_is_work, NEEDS_LINUX)                                \
 	X(0, get_handle_polls_readable_for_other_threads, NEEDS_LINUX | NEEDS_THREADS)                 \
 	X(0, s1_echo_at_load_in_full_duplex, NEEDS_NOTHING)                                            \

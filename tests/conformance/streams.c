@@ -602,3 +602,40 @@ void scenario_pipes_are_streams(struct world *world)
 	RUN_UNTIL(world, reader->count[EVENT_READ_STREAM] == 2);
 	ASSERT_ERROR(reader->last[EVENT_READ_STREAM].error, PRO_EOF);
 }
+
+/* So is a file, which is always ready, however much is moved at once. */
+static void read_to_the_end(struct recorder *recorder, const struct event *event)
+{
+	if (event->kind != EVENT_READ_STREAM || event->error)
+		return;
+	pro_message_block_reset(event->block);
+	ASSERT_OK(recorder_read(recorder, event->block, 0));
+}
+
+void scenario_files_are_streams_of_any_length(struct world *world)
+{
+	enum { COUNT = 8, BYTES = 1 << 20 };
+	static unsigned char bytes[BYTES];
+	const unsigned flags = PRO_FILE_READ | PRO_FILE_WRITE | PRO_FILE_CREATE;
+	struct recorder *reader, *writer;
+	struct pro_message_block in, out[COUNT];
+
+	world->is_traced = false;
+	world_open(world);
+	reader = recorder_create(world, "reader");
+	writer = recorder_create(world, "writer");
+	recorder_own_stream(writer, world_file(world, "file", flags));
+	recorder_own_stream(reader, world_file(world, "file", flags));
+	for (unsigned i = 0; i < COUNT; i++) {
+		pro_message_block_init_filled(&out[i], bytes, sizeof(bytes));
+		ASSERT_OK(recorder_write(writer, &out[i]));
+	}
+	RUN_UNTIL(world, writer->count[EVENT_WRITE_STREAM] == COUNT);
+	ck_assert_uint_eq(writer->errors[EVENT_WRITE_STREAM], 0);
+	pro_message_block_init(&in, bytes, sizeof(bytes));
+	reader->on_event = read_to_the_end;
+	ASSERT_OK(recorder_read(reader, &in, 0));
+	RUN_UNTIL(world, reader->errors[EVENT_READ_STREAM]);
+	ASSERT_ERROR(reader->last[EVENT_READ_STREAM].error, PRO_EOF);
+	ck_assert_uint_eq(reader->bytes[EVENT_READ_STREAM], COUNT * BYTES);
+}

@@ -295,6 +295,30 @@ static struct transmission *stalled_transmission(struct world *world)
 	return transmission;
 }
 
+/* The next file that is opened gets its number, perhaps: nothing of that goes out. */
+void scenario_transmit_file_whose_file_is_closed_is_an_error(struct world *world)
+{
+	struct transmission *transmission = stalled_transmission(world);
+	struct recorder *sender = transmission->sender;
+	pro_handle others[8];
+
+	ASSERT_OK(transmission_start(transmission, 0, 64 << 20, 0, 0, true));
+	world_run_for(world, 30);
+	ck_assert_uint_eq(sender->count[EVENT_TRANSMIT_FILE], 0);
+	ASSERT_OK(pro_proactor_close_handle(world->proactor, transmission->file));
+	world_run_ready(world);
+	for (unsigned i = 0; i < 8; i++)
+		others[i] = world_file(world, "file", PRO_FILE_READ);
+	ASSERT_OK(recorder_read(transmission->receiver, &transmission->in, 0));
+	RUN_UNTIL(world, sender->count[EVENT_TRANSMIT_FILE]);
+	ASSERT_ERROR(sender->last[EVENT_TRANSMIT_FILE].error, PRO_EBADF);
+	ck_assert_uint_lt(sender->last[EVENT_TRANSMIT_FILE].bytes_sent, 64 << 20);
+	transmission->file = others[0];
+	for (unsigned i = 1; i < 8; i++)
+		ASSERT_OK(pro_proactor_close_handle(world->proactor, others[i]));
+	transmission_destroy(transmission);
+}
+
 void scenario_transmit_file_to_a_dying_peer_is_an_error(struct world *world)
 {
 	struct transmission *transmission = stalled_transmission(world);
