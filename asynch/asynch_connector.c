@@ -7,6 +7,11 @@
 
 #include <string.h>
 
+static bool connector_is_under_way(const struct pro_asynch_connector *connector)
+{
+	return connector->attempt % 2 != 0;
+}
+
 static void connector_end(struct pro_asynch_connector *connector, int error,
 		const struct pro_addr *remote, pro_handle connected)
 {
@@ -15,7 +20,7 @@ static void connector_end(struct pro_asynch_connector *connector, int error,
 	struct pro_addr local = {.length = 0};
 	int refusal = 0;
 
-	connector->is_connecting = false;
+	connector->attempt++;
 	if (connector->vtbl->validate_connection)
 		refusal = connector->vtbl->validate_connection(connector, error, remote);
 	if (error)
@@ -59,12 +64,14 @@ static bool connector_has_more(const struct pro_asynch_connector *connector)
 static void connector_try_next(
 		struct pro_asynch_connector *connector, int error, const struct pro_addr *remote)
 {
-	while (connector_has_more(connector)) {
+	while (connector->cancelled != connector->attempt && connector_has_more(connector)) {
 		remote = &connector->resolve.request.found[connector->next_found++];
 		error = connector_try(connector, remote);
 		if (!error)
 			return;
 	}
+	if (connector->cancelled == connector->attempt)
+		error = PRO_ECANCELED;
 	connector_end(connector, error, remote, PRO_INVALID_HANDLE);
 }
 
@@ -140,7 +147,7 @@ static int connector_begin(struct pro_asynch_connector *connector, const struct 
 {
 	uint64_t now_ms;
 
-	if (connector->is_connecting)
+	if (connector_is_under_way(connector))
 		return PRO_EBUSY;
 	connector->has_local = local != NULL;
 	if (local)
@@ -166,10 +173,10 @@ int pro_asynch_connector_connect(struct pro_asynch_connector *connector,
 	error = connector_begin(connector, local);
 	if (error)
 		return error;
-	connector->is_connecting = true;
+	connector->attempt++;
 	error = connector_try(connector, remote);
 	if (error)
-		connector->is_connecting = false;
+		connector->attempt++;
 	return error;
 }
 
@@ -188,22 +195,30 @@ int pro_asynch_connector_connect_to(struct pro_asynch_connector *connector, cons
 	error = connector_begin(connector, NULL);
 	if (error)
 		return error;
-	connector->is_connecting = true;
+	connector->attempt++;
 	pro_operation_set_timeout(&connector->resolve.operation, connector_time_left(connector));
 	error = pro_asynch_resolve_resolve(&connector->resolve, text);
 	if (error)
-		connector->is_connecting = false;
+		connector->attempt++;
 	return error;
 }
 
 int pro_asynch_connector_cancel(struct pro_asynch_connector *connector)
 {
+	uint32_t attempt;
 	int error;
 
 	if (!connector)
 		return PRO_EINVAL;
+	attempt = connector->attempt;
+	if (attempt % 2 == 0)
+		return PRO_ENOTFOUND;
+	/* Between the look-up and the tries nothing is in flight. */
+	connector->cancelled = attempt;
 	error = pro_operation_cancel(&connector->connect.operation);
-	return error == PRO_ENOTFOUND ? pro_operation_cancel(&connector->resolve.operation) : error;
+	if (error == PRO_ENOTFOUND)
+		error = pro_operation_cancel(&connector->resolve.operation);
+	return error == PRO_ENOTFOUND ? 0 : error;
 }
 
 void pro_asynch_connector_close(struct pro_asynch_connector *connector)

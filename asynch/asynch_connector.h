@@ -39,8 +39,8 @@ struct pro_asynch_connector {
 	uint64_t deadline_ms;
 	unsigned next_found;
 	bool has_local;
-	bool is_connecting;
-	bool no_delay;
+	PRO_ATOMIC(uint32_t) attempt; /* counts up at the begin and at the end of each: odd meanwhile */
+	PRO_ATOMIC(uint32_t) cancelled; /* the attempt that is to end */
 };
 
 /* [set-up] PRO_EINVAL when make_handler is missing. Since 0.1. */
@@ -62,8 +62,9 @@ PRO_API int pro_asynch_connector_connect(struct pro_asynch_connector *connector,
 PRO_API int pro_asynch_connector_connect_to(
 		struct pro_asynch_connector *connector, const char *text);
 
-/* Cancels the connect under way: validate_connection is told PRO_ECANCELED. PRO_ENOTFOUND when
- * there is none. [any thread] Since 0.1. */
+/* Cancels the connect under way, the look-up of its name and the tries to come included:
+ * validate_connection is told PRO_ECANCELED, or 0 if it won the race. PRO_ENOTFOUND when there is
+ * none, PRO_EINVAL, PRO_EFORKED. [any thread] Since 0.1. */
 PRO_API int pro_asynch_connector_cancel(struct pro_asynch_connector *connector);
 
 /* As pro_handler_close. Connections that were made stay. [any thread] Since 0.1. */

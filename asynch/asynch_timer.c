@@ -89,6 +89,9 @@ int pro_asynch_timer_cancel_all(struct pro_handler *handler)
 	if (!handler)
 		return PRO_EINVAL;
 	proactor = handler->owner.proactor;
+	/* The lock of a forked child may be held for ever. */
+	if (pro__is_forked(proactor))
+		return PRO_EFORKED;
 	pro__loop_enter(proactor);
 	flights = &handler->owner.flights;
 	for (node = flights->next; node != flights; node = next) {

@@ -35,8 +35,8 @@ PRO_API int pro_asynch_timer_schedule(struct pro_asynch_timer *timer, int64_t de
 PRO_API int pro_asynch_timer_schedule_repeating(
 		struct pro_asynch_timer *timer, int64_t delay_ms, int64_t interval_ms);
 
-/* Cancels every timer of the handler that is in flight; returns how many. [callback or set-up: the
- * loop's thread] ACE: cancel_timer(handler). Since 0.1. */
+/* Cancels every timer of the handler that is in flight; returns how many, PRO_EINVAL or
+ * PRO_EFORKED. [callback or set-up: the loop's thread] ACE: cancel_timer(handler). Since 0.1. */
 PRO_API int pro_asynch_timer_cancel_all(struct pro_handler *handler);
 
 PRO_END_DECLS

@@ -239,6 +239,8 @@ struct pro__call {
 int pro__call_send(
 		struct pro_proactor *proactor, struct pro__call *call, void (*run)(struct pro__call *call));
 
+/* Whether this process is a forked child of the one that made the proactor. [any thread] */
+bool pro__is_forked(const struct pro_proactor *proactor);
 /* Whether its world is simulated: see sim.h. */
 bool pro__is_simulated(const struct pro_proactor *proactor);
 /* One more function for the workers, one fewer: PRO_EFULL when there are options.works_max. [any

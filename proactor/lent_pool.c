@@ -151,7 +151,8 @@ static void lent_block_recycle(struct pro_data_block *data)
 	struct pro_lent_pool *pool = lent->pool;
 	struct lent_block *newest;
 
-	if (!pool->proactor)
+	/* A forked child has nobody to return it to. */
+	if (!pool->proactor || pro__is_forked(pool->proactor))
 		return;
 	if (pro__on_loop(pool->proactor)) {
 		pool_take_back(pool, lent);
@@ -166,16 +167,16 @@ static void lent_block_recycle(struct pro_data_block *data)
 		pro__inbox_request(pool->proactor, &pool->inbox, 1);
 }
 
-/* Somebody still has `used` blocks: they stay readable, and their releases do nothing. */
-static void pool_abandon(struct pro_lent_pool *pool, unsigned used)
+/* Somebody still has `used` blocks: they stay readable, and their releases do nothing. In a forked
+ * child that is as it must be. */
+static void pool_abandon(const struct pro_lent_pool *pool, unsigned used)
 {
 	pro_proactor_log(pool->proactor, PRO_LOG_ERROR,
 			"%u borrowed blocks outlive their proactor: their memory stays allocated", used);
 	assert(used == 0);
-	pool->proactor = NULL;
 }
 
-void pro__lent_pool_destroy(struct pro_lent_pool *pool)
+void pro__lent_pool_destroy(struct pro_lent_pool *pool, bool is_forked)
 {
 	unsigned used;
 
@@ -186,8 +187,10 @@ void pro__lent_pool_destroy(struct pro_lent_pool *pool)
 	pool->is_reserved = false;
 	pool_drain(pool);
 	used = pro__lent_pool_used(pool);
-	if (used > 0) {
+	if (used > 0 && !is_forked)
 		pool_abandon(pool, used);
+	if (used > 0) {
+		pool->proactor = NULL;
 		return;
 	}
 	pro__deallocate(pool->proactor, pool->allocation);

@@ -11,9 +11,10 @@ struct pro_lent_pool *pro__lent_pool_create(
 		struct pro_proactor *proactor, size_t block_size, unsigned count);
 
 /* Frees the pool, after the port. Every block must have been released before, and that release seen
- * by this thread; otherwise it asserts in debug builds, and logs and leaks the memory in others.
- * Accepts NULL. [set-up] */
-void pro__lent_pool_destroy(struct pro_lent_pool *pool);
+ * by this thread; otherwise it asserts in debug builds, and logs and leaks the memory in others. In
+ * a forked child, which can not release what its parent holds, it only leaks it. Accepts NULL.
+ * [set-up] */
+void pro__lent_pool_destroy(struct pro_lent_pool *pool, bool is_forked);
 
 /* How many blocks are out now. [any thread] */
 unsigned pro__lent_pool_used(const struct pro_lent_pool *pool);

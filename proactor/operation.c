@@ -24,6 +24,19 @@ static void operation_set_state(struct pro_operation *operation, enum pro_operat
 	atomic_store_explicit(&operation->state, state, memory_order_relaxed);
 }
 
+/* The number changes when a flight is over, so that a cancel finds that of a start on its way. */
+static void operation_next_flight(struct pro_operation *operation)
+{
+	uint32_t flight = atomic_load_explicit(&operation->flight, memory_order_relaxed);
+
+	atomic_store_explicit(&operation->flight, flight + 1, memory_order_relaxed);
+}
+
+static bool operation_flight_is_unwanted(const struct pro_operation *operation)
+{
+	return atomic_load(&operation->cancel_flight) == atomic_load(&operation->flight);
+}
+
 static bool operation_queues_messages(const struct pro_operation *operation)
 {
 	return operation->vtbl->nudge != NULL;
@@ -245,8 +258,8 @@ static void operation_launch(struct pro_operation *operation)
 	pro__list_append(&owner->flights, &operation->flight_link);
 	if (!operation_queues_messages(operation))
 		operation_begins(operation);
-	if (pro__owner_is_closing(owner)) {
-		/* The close overtook a start of another thread. */
+	if (pro__owner_is_closing(owner) || operation_flight_is_unwanted(operation)) {
+		/* The close, or a cancel, overtook a start of another thread. */
 		operation->flags |= PRO__CANCEL_ASKED;
 		pro__operation_complete(operation, PRO_ECANCELED, 0, 0);
 		return;
@@ -285,6 +298,7 @@ static const struct pro_event_vtbl operation_event_vtbl = {
 
 void pro__operation_begin_callback(struct pro_operation *operation)
 {
+	operation_next_flight(operation);
 	/* Pairs with the acquire of a start on another thread, which the callback may have asked for.
 	 */
 	atomic_store_explicit(&operation->state, PRO__IDLE, memory_order_release);
@@ -304,8 +318,7 @@ static void operation_run_requests(struct pro_inbox_node *node, uint32_t request
 	if (requests & OPERATION_COMPLETE)
 		pro__operation_complete(
 				operation, operation->error, operation->os_error, operation->bytes_remote);
-	if ((requests & OPERATION_CANCEL) &&
-			atomic_load(&operation->cancel_flight) == atomic_load(&operation->flight))
+	if ((requests & OPERATION_CANCEL) && operation_flight_is_unwanted(operation))
 		pro__operation_cancel_now(operation);
 	pro__owner_leave_now(owner, holds);
 }
@@ -338,6 +351,7 @@ void pro__operation_init(struct pro_operation *operation, const struct pro_opera
 	operation->owner = owner;
 	operation->handle = handle;
 	operation->timeout_ms = PRO_NO_TIMEOUT;
+	operation->flight = 1;
 	operation->inbox.run = operation_run_requests;
 	operation->event.owner = owner;
 	operation->event.vtbl = &operation_event_vtbl;
@@ -383,24 +397,17 @@ int pro__operation_claim(struct pro_operation *operation, const void *caller)
 int pro__operation_give_back(struct pro_operation *operation, int error)
 {
 	if (!pro__on_loop(operation->owner->proactor)) {
+		operation_next_flight(operation);
 		atomic_store(&operation->state, PRO__IDLE);
 		pro__owner_leave(operation->owner);
 	}
 	return error;
 }
 
-static void operation_next_flight(struct pro_operation *operation)
-{
-	uint32_t flight = atomic_load_explicit(&operation->flight, memory_order_relaxed);
-
-	atomic_store_explicit(&operation->flight, flight + 1, memory_order_relaxed);
-}
-
 int pro__operation_start(struct pro_operation *operation)
 {
 	struct pro_proactor *proactor = operation->owner->proactor;
 
-	operation_next_flight(operation);
 	if (pro__on_loop(proactor))
 		operation_launch(operation);
 	else
@@ -481,21 +488,34 @@ static int operation_request_cancel(struct pro_operation *operation)
 	return 0;
 }
 
-static int operation_cancel_from_callback(struct pro_operation *operation)
+/* Puts this thread on the loop unless it is there; returns whether it did. */
+static bool operation_enter_loop(const struct pro_operation *operation)
 {
 	struct pro_proactor *proactor = operation->owner->proactor;
-	bool is_on_loop = pro__on_loop(proactor);
+
+	if (pro__on_loop(proactor))
+		return false;
+	pro__loop_enter(proactor);
+	return true;
+}
+
+static void operation_leave_loop(const struct pro_operation *operation, bool has_entered)
+{
+	if (has_entered)
+		pro__loop_leave(operation->owner->proactor);
+}
+
+static int operation_cancel_from_callback(struct pro_operation *operation)
+{
+	bool has_entered = operation_enter_loop(operation);
 	int error;
 
-	if (!is_on_loop)
-		pro__loop_enter(proactor);
 	/* The start of another thread, which the loop takes together with the cancel. */
 	if (operation_state(operation) == PRO__QUEUED)
 		error = operation_request_cancel(operation);
 	else
 		error = pro__operation_cancel_now(operation);
-	if (!is_on_loop)
-		pro__loop_leave(proactor);
+	operation_leave_loop(operation, has_entered);
 	return error;
 }
 
@@ -503,6 +523,9 @@ int pro_operation_cancel(struct pro_operation *operation)
 {
 	if (!operation || !operation->owner)
 		return PRO_EINVAL;
+	/* Also in a callback, from which the child may have been forked. */
+	if (pro__is_forked(operation->owner->proactor))
+		return PRO_EFORKED;
 	if (operation->vtbl->cancel_asked)
 		operation->vtbl->cancel_asked(operation);
 	return operation_can_cancel_now(operation) ? operation_cancel_from_callback(operation)
@@ -522,12 +545,19 @@ static void operation_check_thread(
 
 static int operation_set_timeout(struct pro_operation *operation, int64_t timeout_ms, bool is_stall)
 {
-	if (!operation || timeout_ms < PRO_NO_TIMEOUT)
+	bool has_entered;
+
+	if (!operation || !operation->owner || timeout_ms < PRO_NO_TIMEOUT)
 		return PRO_EINVAL;
+	if (pro__is_forked(operation->owner->proactor))
+		return PRO_EFORKED;
+	/* In a callback it may be in flight: then its flags are the loop's. */
+	has_entered = operation_enter_loop(operation);
 	operation->timeout_ms = timeout_ms;
 	operation_clear_flags(operation, PRO__STALL_DEADLINE);
 	if (is_stall)
 		operation->flags |= PRO__STALL_DEADLINE;
+	operation_leave_loop(operation, has_entered);
 	return 0;
 }
 

@@ -210,16 +210,16 @@ struct pro_operation {
 
 /* Cancels the flight that is under way now (of a write stream: all that is queued now). 0: it will
  * complete soon, with PRO_ECANCELED or, if it won the race, with its success; PRO_ENOTFOUND:
- * nothing was in flight. The callback comes in either case where a start returned 0. A timer that
- * was cancelled with 0 by a callback, after its start returned, does not expire any more. [any
- * thread] ACE: ACE_Asynch_Operation::cancel. Since 0.1. */
+ * nothing was in flight; PRO_EINVAL: it was never opened; PRO_EFORKED. The callback comes in either
+ * case where a start returned 0. A timer that was cancelled with 0 by a callback, after its start
+ * returned, does not expire any more. [any thread] ACE: ACE_Asynch_Operation::cancel. Since 0.1. */
 PRO_API int pro_operation_cancel(struct pro_operation *operation);
 
 /* Gives every later flight of this object `timeout_ms` milliseconds from its start; then it is
  * cancelled and completes with PRO_ETIMEDOUT (and its count). PRO_NO_TIMEOUT, the default, means
- * none; 0 means at once if it can not finish at once; other negative values are PRO_EINVAL. A write
- * stream counts from the moment the bytes reach the head of its queue. [set-up or callback] Since
- * 0.1. */
+ * none; 0 means at once if it can not finish at once. PRO_EINVAL for other negative values and an
+ * operation that was not opened, PRO_EFORKED. A write stream counts from the moment the bytes reach
+ * the head of its queue. [set-up or callback] Since 0.1. */
 PRO_API int pro_operation_set_timeout(struct pro_operation *operation, int64_t timeout_ms);
 
 /* As pro_operation_set_timeout, but the time starts anew whenever bytes move: for long transfers to

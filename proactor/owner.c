@@ -267,6 +267,8 @@ int pro__owner_close(struct pro_owner *owner)
 {
 	uint32_t word = atomic_load(&owner->state);
 
+	if (pro__is_forked(owner->proactor))
+		return PRO_EFORKED;
 	do {
 		if ((word & PRO__OWNER_STATE) != PRO__OPEN)
 			return PRO_ECLOSED;
@@ -374,12 +376,9 @@ void pro__owner_announce(struct pro_owner *owner)
 
 void pro__owner_end_callback(struct pro_owner *owner)
 {
-	if (!owner->proactor->crew)
-		return;
-	/* The hold is taken in any state: the owner may be closing already, and can not be closed
-	 * before. */
-	pro__owner_hold_remote(owner);
-	pro__inbox_request(owner->proactor, &owner->inbox, OWNER_END_CALLBACK);
+	/* Gives back the hold of the beginning. */
+	if (owner->proactor->crew)
+		pro__inbox_request(owner->proactor, &owner->inbox, OWNER_END_CALLBACK);
 }
 
 void pro__owner_set_concurrent(struct pro_owner *owner)

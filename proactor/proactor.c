@@ -51,6 +51,11 @@ int pro__refuse(struct pro_proactor *proactor, int error)
 	return error;
 }
 
+bool pro__is_forked(const struct pro_proactor *proactor)
+{
+	return *proactor->fork_mark == 0;
+}
+
 bool pro__is_simulated(const struct pro_proactor *proactor)
 {
 	return proactor->options.sim != NULL;

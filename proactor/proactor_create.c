@@ -191,12 +191,13 @@ static struct pro_proactor *proactor_allocate(const struct pro_proactor_options 
 void pro__proactor_free(struct pro_proactor *proactor)
 {
 	struct pro_allocator allocator = proactor->allocator;
+	bool is_forked = pro__is_forked(proactor);
 
 	/* Workers first: they may still be completing into the port. */
 	pro__worker_pool_destroy(proactor->worker_pool);
 	if (proactor->port)
 		proactor->port_vtbl->destroy(proactor->port);
-	pro__lent_pool_destroy(proactor->lent_pool);
+	pro__lent_pool_destroy(proactor->lent_pool, is_forked);
 	pro__crew_destroy(proactor);
 	pro__debug_destroy(proactor);
 	allocator.deallocate(allocator.context, proactor);

@@ -66,12 +66,6 @@ static inline void pro__counter_raise(pro__counter *counter, uint64_t value)
 		atomic_store_explicit(counter, value, memory_order_relaxed);
 }
 
-/* Whether this process is a forked child of the one that made the proactor. */
-static inline bool pro__is_forked(const struct pro_proactor *proactor)
-{
-	return *proactor->fork_mark == 0;
-}
-
 /* Frees a proactor in which nothing is left (proactor_create.c). */
 void pro__proactor_free(struct pro_proactor *proactor);
 

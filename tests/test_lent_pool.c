@@ -30,6 +30,7 @@ struct pro_proactor {
 	unsigned indices[RETURNS_MAX];
 	struct pro_message_block *taken; /* by lent_returned, if it is to take one */
 	bool takes_when_told;
+	bool is_forked;
 	unsigned logged;
 };
 
@@ -49,6 +50,11 @@ static void stub_lent_returned(struct pro_port *port, unsigned index)
 bool pro__on_loop(const struct pro_proactor *proactor)
 {
 	return proactor == &stub && is_loop;
+}
+
+bool pro__is_forked(const struct pro_proactor *proactor)
+{
+	return proactor->is_forked;
 }
 
 struct pro_port *pro__port(const struct pro_proactor *proactor)
@@ -127,7 +133,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-	pro__lent_pool_destroy(stub.pool);
+	pro__lent_pool_destroy(stub.pool, stub.is_forked);
 	ck_assert_int_eq(stub.memory.live, 0);
 	ck_assert_uint_eq(stub.logged, 0);
 }
@@ -295,14 +301,14 @@ START_TEST(odd_sizes_work)
 	}
 	for (unsigned i = 0; i < 3; i++)
 		pro_message_block_release(blocks[i]);
-	pro__lent_pool_destroy(pool);
+	pro__lent_pool_destroy(pool, false);
 }
 END_TEST
 
 START_TEST(a_pool_that_was_not_used_is_destroyed)
 {
-	pro__lent_pool_destroy(pro__lent_pool_create(&stub, BLOCK_SIZE, BLOCK_COUNT));
-	pro__lent_pool_destroy(NULL);
+	pro__lent_pool_destroy(pro__lent_pool_create(&stub, BLOCK_SIZE, BLOCK_COUNT), false);
+	pro__lent_pool_destroy(NULL, false);
 }
 END_TEST
 
@@ -501,6 +507,24 @@ END_TEST
 
 /* ---- misuse and storms ---- */
 
+START_TEST(a_forked_child_returns_nothing)
+{
+	static struct pro_lent_pool *left;
+	struct pro_message_block *first = taken();
+	struct pro_message_block *second = taken();
+
+	left = stub.pool;
+	stub.is_forked = true;
+	pro_message_block_release(first);
+	ck_assert_uint_eq(pro__lent_pool_used(stub.pool), 2);
+	pro__lent_pool_destroy(left, true);
+	ck_assert_uint_eq(stub.logged, 0);
+	/* The bytes stay, and so does their memory: the next pool has its own. */
+	pro_message_block_release(second);
+	set_up();
+}
+END_TEST
+
 START_TEST(a_block_that_outlives_the_pool_is_caught)
 {
 	int status;
@@ -512,7 +536,7 @@ START_TEST(a_block_that_outlives_the_pool_is_caught)
 	if (child == 0) {
 		struct pro_message_block *block = taken();
 
-		pro__lent_pool_destroy(stub.pool);
+		pro__lent_pool_destroy(stub.pool, stub.is_forked);
 		if (stub.logged != 1)
 			os_exit_child(1);
 		memset(block->base, 1, BLOCK_SIZE);
@@ -616,6 +640,7 @@ int main(void)
 	tcase_add_test(tcase, what_the_loop_did_not_see_comes_back_at_the_end);
 	tcase_add_test(tcase, reserved_indices_are_told_one_by_one);
 	tcase_add_test(tcase, a_pool_reserved_before_its_first_use_lends);
+	tcase_add_test(tcase, a_forked_child_returns_nothing);
 	tcase_add_test(tcase, a_block_that_outlives_the_pool_is_caught);
 	tcase_add_test(tcase, no_block_is_lost_among_threads);
 	suite_add_tcase(suite, tcase);

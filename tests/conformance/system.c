@@ -94,6 +94,7 @@ void scenario_writing_to_the_dead_raises_no_sigpipe(struct world *world)
 struct forked {
 	struct world *world;
 	struct recorder *left, *right;
+	struct pro_message_block *borrowed; /* or NULL */
 	struct pro_message_block *block;
 };
 
@@ -121,8 +122,15 @@ static int child_calls(void *context)
 		return 6;
 	if (pro_handler_wakeup(handler) != PRO_EFORKED)
 		return 7;
-	if (pro_proactor_destroy(proactor) != 0)
+	if (pro_operation_cancel(&forked->left->reader.operation) != PRO_EFORKED)
 		return 8;
+	if (pro_asynch_timer_cancel_all(recorder_handler(forked->left)) != PRO_EFORKED)
+		return 9;
+	pro_handler_close(handler);
+	pro_message_block_release(forked->borrowed);
+	pro_proactor_shutdown(proactor);
+	if (pro_proactor_destroy(proactor) != 0)
+		return 10;
 	return 0;
 }
 
@@ -130,6 +138,22 @@ static void fork_in_callback(struct recorder *recorder, const struct event *even
 {
 	if (event->kind == EVENT_WAKEUP)
 		ck_assert_int_eq(os_run_forked(child_calls, recorder->context), 0);
+}
+
+static struct pro_message_block *borrow_block(struct world *world)
+{
+	struct recorder *giver = recorder_create(world, "giver");
+	struct recorder *taker = recorder_create(world, "taker");
+	struct pro_message_block out;
+
+	recorder_pair(giver, taker);
+	taker->keeps_blocks = true;
+	pro_message_block_init_filled(&out, "x", 1);
+	ASSERT_OK(recorder_write(giver, &out));
+	ASSERT_OK(recorder_read(taker, NULL, 0));
+	RUN_UNTIL(world, taker->count[EVENT_READ_STREAM] && giver->count[EVENT_WRITE_STREAM]);
+	ASSERT_OK(taker->last[EVENT_READ_STREAM].error);
+	return taker->last[EVENT_READ_STREAM].block;
 }
 
 void scenario_after_a_fork_the_child_fails_and_the_parent_loses_nothing(struct world *world)
@@ -148,6 +172,7 @@ void scenario_after_a_fork_the_child_fails_and_the_parent_loses_nothing(struct w
 	recorder_tcp_pair(forked.left, forked.right, ANY_INET);
 	recorder_open_free(forked.left);
 	recorder_open_free(forked.right);
+	forked.borrowed = borrow_block(world);
 	for (unsigned i = 1; i <= 4; i++) {
 		pro_message_block_init(&in, bytes, sizeof(bytes));
 		pro_message_block_init_filled(&out, "x", 1);
@@ -166,6 +191,7 @@ void scenario_after_a_fork_the_child_fails_and_the_parent_loses_nothing(struct w
 								 forker->count[EVENT_WAKEUP] == (i > 2 ? i - 2 : 0));
 		ASSERT_OK(forked.left->last[EVENT_READ_STREAM].error);
 	}
+	pro_message_block_release(forked.borrowed);
 }
 
 static int child_uses_its_own(void *context)
