@@ -82,8 +82,9 @@ MUTANTS = [
      "\tif ((requests & OPERATION_START) && operation->opcode != PRO_OP_TIMER)\n"
      "\t\toperation_launch(operation);\n"),
     ("remote_cancel_lost", "cancel lost", "proactor/operation.c",
-     "\tif ((requests & OPERATION_CANCEL) &&\n",
-     "\tif ((requests & OPERATION_CANCEL) && (requests & OPERATION_START) &&\n"),
+     "\tif ((requests & OPERATION_CANCEL) && operation_flight_is_unwanted(operation))\n",
+     "\tif ((requests & OPERATION_CANCEL) && (requests & OPERATION_START) &&\n"
+     "\t\t\toperation_flight_is_unwanted(operation))\n"),
     ("holds_of_requests_kept", "close never ends", "proactor/operation.c",
      "\t\tpro__operation_cancel_now(operation);\n\tpro__owner_leave_now(owner, holds);\n",
      "\t\tpro__operation_cancel_now(operation);\n\tpro__owner_leave_now(owner, holds - holds / 2);\n"),
@@ -274,8 +275,8 @@ MUTANTS = [
     ("transmission_counts_the_last_one", "wrong count", "asynch/asynch_transmit_file.c",
      "\trequest->sent = 0;\n", ""),
     ("trailer_before_header", "data reordered", "asynch/asynch_transmit_file.c",
-     "\trequest->header = block_data(header);\n\trequest->trailer = block_data(trailer);\n",
-     "\trequest->header = block_data(trailer);\n\trequest->trailer = block_data(header);\n"),
+     "\terror = block_data(header, &request->header);\n",
+     "\terror = block_data(trailer, &request->header);\n\ttrailer = header;\n"),
     ("accepted_handle_of_last_time", "stale handle", "asynch/asynch_accept.c",
      "\toperation->request.accept.accepted = PRO_INVALID_HANDLE;\n", ""),
     ("connected_handle_of_last_time", "stale handle", "asynch/asynch_connect.c",
@@ -309,8 +310,8 @@ MUTANTS = [
      "\tif (index > 0 || acceptor->accepts_count == 1)\n"
      "\t\tpro_asynch_accept_accept(&acceptor->accepts[index]);\n}\n\nstatic void acceptor_rest"),
     ("connector_busy_after_failure", "busy for ever", "asynch/asynch_connector.c",
-     "\tconnector->is_connecting = false;\n\tif (connector->vtbl->validate_connection)\n",
-     "\tconnector->is_connecting = error != 0;\n\tif (connector->vtbl->validate_connection)\n"),
+     "\tconnector->attempt++;\n\tif (connector->vtbl->validate_connection)\n",
+     "\tif (!error)\n\t\tconnector->attempt++;\n\tif (connector->vtbl->validate_connection)\n"),
     ("connector_silent_on_failure", "completion lost", "asynch/asynch_connector.c",
      "\tif (connector->vtbl->validate_connection)\n\t\trefusal",
      "\tif (connector->vtbl->validate_connection && !error)\n\t\trefusal"),
