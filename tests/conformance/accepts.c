@@ -436,7 +436,7 @@ void scenario_connector_reports_refusals_and_cancels(struct world *world)
 
 /* ---- 25 ---- */
 
-#define PEERS       100
+#define PEERS       world_number(100, 100)
 #define BATCHES_MAX 4
 
 struct firehose {

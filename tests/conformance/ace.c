@@ -391,7 +391,7 @@ void scenario_s5_a_file_scattered_over_two_connections_is_gathered_again(struct 
 /* ---- S6: sessions over UDP ---- */
 
 #define UDP_SESSIONS 10
-#define UDP_ROUNDS   50
+#define UDP_ROUNDS   world_number(50, 50)
 
 struct udp_end {
 	struct recorder *recorder;

@@ -179,6 +179,7 @@ static void echo_block(struct recorder *recorder, const struct event *event)
 /* A borrowed block may be written out as it is; it is the port's until that callback. */
 void scenario_borrowed_block_can_be_echoed(struct world *world)
 {
+	const unsigned rounds = world_number(1000, 1000);
 	struct recorder *left, *right;
 	struct pro_message_block out, in;
 	unsigned char bytes[500], echoed[500];
@@ -190,7 +191,7 @@ void scenario_borrowed_block_can_be_echoed(struct world *world)
 	left->keeps_blocks = true;
 	left->on_event = echo_block;
 	ASSERT_OK(recorder_read(left, NULL, 0));
-	for (unsigned i = 0; i < 1000; i++) {
+	for (unsigned i = 0; i < rounds; i++) {
 		pattern_fill(bytes, sizeof(bytes), 500 * (uint64_t)i, 3);
 		pro_message_block_init_filled(&out, bytes, sizeof(bytes));
 		pro_message_block_init(&in, echoed, sizeof(echoed));

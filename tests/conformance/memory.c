@@ -113,6 +113,7 @@ static void count_allocations(struct world *world, bool borrows)
 	enum { CLIENTS = 10, WARM = 2 };
 	struct echo_client *clients = calloc(CLIENTS, sizeof(*clients));
 	const unsigned rounds = world_number(2000, 2000);
+	const uint64_t warm = 64 * (uint64_t)rounds / 20;
 	struct echo_server server;
 	uint64_t calls;
 
@@ -124,7 +125,7 @@ static void count_allocations(struct world *world, bool borrows)
 		echo_client_init(&clients[i], world, "client", 64 * rounds, 64);
 	for (unsigned i = 0; i < WARM; i++)
 		echo_client_connect(&clients[i], pro_asynch_acceptor_addr(&server.acceptor));
-	RUN_UNTIL(world, clients[0].received > 6400 && clients[1].received > 6400);
+	RUN_UNTIL(world, clients[0].received > warm && clients[1].received > warm);
 	calls = world->memory.calls;
 	RUN_UNTIL(world, clients[0].received > 32 * rounds && clients[1].received > 32 * rounds);
 	ck_assert_uint_eq(world->memory.calls, calls);

@@ -239,6 +239,8 @@ void scenario_transmit_file_beyond_2_gib(struct world *world)
 		bytes = GIB / 4;
 		world->is_traced = false;
 	}
+	if (world_is_small())
+		bytes = GIB / 64;
 	world_make_sparse_file(world, "file", bytes);
 	transmission = transmission_create(world);
 	transmission->discards = true;

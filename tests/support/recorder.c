@@ -98,7 +98,9 @@ static void recorder_note(struct recorder *recorder, struct event *event)
 	if (event->kind == EVENT_ACCEPT || event->kind == EVENT_CONNECT)
 		recorder_keep_handle(recorder, event);
 	recorder_enter_ledger(recorder, event);
-	if (recorder->on_event)
+	if (recorder->on_event && recorder->world->call)
+		recorder->world->call(recorder, event);
+	else if (recorder->on_event)
 		recorder->on_event(recorder, event);
 	recorder->is_inside = false;
 }

@@ -14,6 +14,8 @@
 #include "os.h"
 #include "recorder.h"
 
+/* Small runs do one of so many. */
+#define SMALL           50
 #define SIM_HANDLES_MAX 8192
 #define SIM_DISK_BYTES  (UINT64_C(1) << 40)
 
@@ -45,15 +47,27 @@ bool world_is_in_loop(void)
 	return loop_depth > 0;
 }
 
-bool world_is_long(void)
+static bool is_asked_for(const char *variable)
 {
-	const char *text = getenv("PROACTOR_TEST_LONG");
+	const char *text = getenv(variable);
 
 	return text && !strcmp(text, "1");
 }
 
+bool world_is_long(void)
+{
+	return is_asked_for("PROACTOR_TEST_LONG");
+}
+
+bool world_is_small(void)
+{
+	return is_asked_for("PROACTOR_TEST_SMALL");
+}
+
 unsigned world_number(unsigned usual, unsigned in_long_runs)
 {
+	if (world_is_small())
+		return (usual + SMALL - 1) / SMALL;
 	if (world_is_long())
 		return in_long_runs;
 	return os_is_emulated() ? (usual + 4) / 5 : usual;
@@ -61,9 +75,7 @@ unsigned world_number(unsigned usual, unsigned in_long_runs)
 
 bool world_is_shared(void)
 {
-	const char *text = getenv("PROACTOR_TEST_SHARED");
-
-	return text && !strcmp(text, "1");
+	return is_asked_for("PROACTOR_TEST_SHARED");
 }
 
 uint64_t world_limit_ms(uint64_t limit_ms)

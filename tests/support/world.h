@@ -39,6 +39,7 @@ enum event_kind {
 const char *event_kind_text(enum event_kind kind);
 
 struct recorder;
+struct event;
 
 struct world {
 	const char *name;                    /* of the test */
@@ -50,6 +51,8 @@ struct world {
 	struct trace notes;         /* lines of world_note */
 	char directory[128];        /* for files; made by world_path */
 	bool is_traced;             /* true unless the test says that its traces may differ */
+	/* Calls on_event of a recorder, where that may be left by an assertion; NULL: nothing does. */
+	void (*call)(struct recorder *recorder, const struct event *event);
 
 	/* The ledger. */
 	PRO_ATOMIC(uint64_t) started[EVENT_KINDS];
@@ -111,8 +114,10 @@ unsigned world_handle_count(const struct world *world);
 
 struct pro_addr world_addr(const char *text);
 
-/* Whether long runs were asked for, PROACTOR_TEST_LONG=1; and the number that fits. */
+/* Whether long runs were asked for, PROACTOR_TEST_LONG=1, or the shortest ones that still are what
+ * they are, PROACTOR_TEST_SMALL=1; and the number that fits. */
 bool world_is_long(void);
+bool world_is_small(void);
 unsigned world_number(unsigned usual, unsigned in_long_runs);
 
 /* Whether PROACTOR_TEST_SHARED=1 asks for proactors whose loop several threads may run. */

@@ -70,7 +70,6 @@ static uint64_t calls_failures(const struct world *world)
 const struct kind kind_calls = {
 		.name = "calls",
 		.noun = "call",
-		.is_spread = true,
 		.arm = calls_arm,
 		.count = calls_count,
 		.failures = calls_failures,

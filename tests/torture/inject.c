@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "../../proactor/data_block.h"
+#include "../../proactor/lent_pool.h"
 #include "../../proactor/proactor_private.h"
 #include "calls.h"
 
@@ -76,7 +78,7 @@ static bool operation_fails(void)
 
 struct pro_proactor *proactors[PROACTORS_MAX];
 static struct pro_port_vtbl vtbls[PROACTORS_MAX];
-static struct pro_port_world worlds[PROACTORS_MAX];
+static struct pro_port_world port_worlds[PROACTORS_MAX];
 static const struct pro_port_vtbl *real_vtbl;
 static unsigned made;
 
@@ -147,18 +149,74 @@ static int torture_file_status(
 	return operation_fails() ? PRO_EIO : real_vtbl->world->file_status(port, handle, status);
 }
 
+static int torture_local_addr(struct pro_port *port, pro_handle handle, struct pro_addr *addr)
+{
+	return operation_fails() ? PRO_ENOBUFS : real_vtbl->world->local_addr(port, handle, addr);
+}
+
+static int torture_remote_addr(struct pro_port *port, pro_handle handle, struct pro_addr *addr)
+{
+	return operation_fails() ? PRO_ENOBUFS : real_vtbl->world->remote_addr(port, handle, addr);
+}
+
+static int torture_set_option(
+		struct pro_port *port, pro_handle handle, enum pro_socket_option option, int value)
+{
+	return operation_fails() ? PRO_ENOBUFS
+							 : real_vtbl->world->set_option(port, handle, option, value);
+}
+
+static int torture_shutdown_write(struct pro_port *port, pro_handle handle)
+{
+	return operation_fails() ? PRO_ENOBUFS : real_vtbl->world->shutdown_write(port, handle);
+}
+
+static int torture_root_open(struct pro_port *port, const char *path, void **root)
+{
+	return operation_fails() ? PRO_EMFILE : real_vtbl->world->root_open(port, path, root);
+}
+
+static int torture_root_open_file(struct pro_port *port, void *root, const char *name,
+		unsigned flags, pro_handle *handle, struct pro_file_status *status)
+{
+	return operation_fails()
+				   ? PRO_EMFILE
+				   : real_vtbl->world->root_open_file(port, root, name, flags, handle, status);
+}
+
+static int torture_root_status(
+		struct pro_port *port, void *root, const char *name, struct pro_file_status *status)
+{
+	return operation_fails() ? PRO_EIO : real_vtbl->world->root_status(port, root, name, status);
+}
+
+static int torture_root_list(struct pro_port *port, void *root, const char *name,
+		int (*entry)(void *context, const char *entry_name, enum pro_file_type type), void *context)
+{
+	return operation_fails() ? PRO_EIO
+							 : real_vtbl->world->root_list(port, root, name, entry, context);
+}
+
 static void put_before(struct pro_proactor *proactor, unsigned slot)
 {
 	real_vtbl = proactor->port_vtbl;
-	worlds[slot] = *real_vtbl->world;
-	worlds[slot].listen = torture_listen;
-	worlds[slot].dgram = torture_dgram;
-	worlds[slot].pair = torture_pair;
-	worlds[slot].file_open = torture_file_open;
-	worlds[slot].file_status = torture_file_status;
+	port_worlds[slot] = *real_vtbl->world;
+	port_worlds[slot].listen = torture_listen;
+	port_worlds[slot].dgram = torture_dgram;
+	port_worlds[slot].pair = torture_pair;
+	port_worlds[slot].file_open = torture_file_open;
+	port_worlds[slot].file_status = torture_file_status;
+	port_worlds[slot].local_addr = torture_local_addr;
+	port_worlds[slot].remote_addr = torture_remote_addr;
+	port_worlds[slot].set_option = torture_set_option;
+	port_worlds[slot].shutdown_write = torture_shutdown_write;
+	port_worlds[slot].root_open = torture_root_open;
+	port_worlds[slot].root_open_file = torture_root_open_file;
+	port_worlds[slot].root_status = torture_root_status;
+	port_worlds[slot].root_list = torture_root_list;
 	vtbls[slot] = *real_vtbl;
 	vtbls[slot].submit = torture_submit;
-	vtbls[slot].world = &worlds[slot];
+	vtbls[slot].world = &port_worlds[slot];
 	proactor->port_vtbl = &vtbls[slot];
 }
 
@@ -183,10 +241,62 @@ int __wrap_pro_proactor_create(struct pro_proactor **proactor,
 
 int __wrap_pro_proactor_destroy(struct pro_proactor *proactor)
 {
-	int error = __real_pro_proactor_destroy(proactor);
+	int error;
+
+	run_before_destroy(proactor);
+	error = __real_pro_proactor_destroy(proactor);
 
 	for (unsigned i = 0; !error && i < made; i++)
 		if (proactors[i] == proactor)
 			proactors[i] = NULL;
 	return error;
+}
+
+/* ---- lent blocks ---- */
+
+#define LENT_BLOCKS_MAX 4096u
+
+/* Those that were ever out. */
+static struct {
+	const struct pro_lent_pool *pool;
+	struct pro_message_block *block;
+} lent[LENT_BLOCKS_MAX];
+static unsigned lent_count;
+
+static struct pro_message_block *lent_note(
+		const struct pro_lent_pool *pool, struct pro_message_block *block)
+{
+	for (unsigned i = 0; i < lent_count; i++)
+		if (lent[i].block == block && lent[i].pool == pool)
+			return block;
+	if (block && lent_count < LENT_BLOCKS_MAX) {
+		lent[lent_count].pool = pool;
+		lent[lent_count++].block = block;
+	}
+	return block;
+}
+
+struct pro_message_block *__real_pro__lent_pool_take(struct pro_lent_pool *pool);
+struct pro_message_block *__wrap_pro__lent_pool_take(struct pro_lent_pool *pool);
+struct pro_message_block *__real_pro__lent_pool_lend(struct pro_lent_pool *pool, unsigned index);
+struct pro_message_block *__wrap_pro__lent_pool_lend(struct pro_lent_pool *pool, unsigned index);
+
+struct pro_message_block *__wrap_pro__lent_pool_take(struct pro_lent_pool *pool)
+{
+	return lent_note(pool, __real_pro__lent_pool_take(pool));
+}
+
+struct pro_message_block *__wrap_pro__lent_pool_lend(struct pro_lent_pool *pool, unsigned index)
+{
+	return lent_note(pool, __real_pro__lent_pool_lend(pool, index));
+}
+
+void inject_release_lent_blocks(struct pro_proactor *proactor)
+{
+	const struct pro_lent_pool *pool = proactor->lent_pool;
+
+	for (unsigned i = 0; i < lent_count && pro__lent_pool_used(pool) > 0; i++)
+		if (lent[i].pool == pool && lent[i].block->data &&
+				pro_message_block_reference_count(lent[i].block) > 0)
+			pro_message_block_release(lent[i].block);
 }

@@ -7,9 +7,6 @@
 struct kind {
 	const char *name; /* on the command line, in the plural */
 	const char *noun; /* in a sentence */
-	/* The first of them are much the same in every scenario: a short run takes some from all of
-	 * them. */
-	bool is_spread;
 	/* Lets the number-th from the begin of the world fail; 0: none any more. */
 	void (*arm)(struct world *world, uint64_t number);
 	/* How many there were, and how many of them failed. */
@@ -23,5 +20,12 @@ extern const struct kind kind_operations;
 /* The proactors of the run that were made and not destroyed, oldest first; NULL among them. */
 #define PROACTORS_MAX 64u
 extern struct pro_proactor *proactors[PROACTORS_MAX];
+
+/* Called before a proactor is destroyed; run.c has it. */
+void run_before_destroy(struct pro_proactor *proactor);
+
+/* Releases the lent blocks that the scenario still has: of what it was about, nobody knows. No
+ * handler is about to give one back. */
+void inject_release_lent_blocks(struct pro_proactor *proactor);
 
 #endif

@@ -7,16 +7,16 @@
 
 /* How a run ended, as the status of its process. */
 enum end {
-	END_HELD,       /* the scenario held nevertheless, and all is clean */
+	END_HELD = 100, /* the scenario held nevertheless, and all is clean */
 	END_CUT,        /* an assertion failed; all is clean */
-	END_CUT_INSIDE, /* in a callback or with threads: nobody can look whether all is clean */
+	END_UNJUDGED,   /* it failed where nobody can look whether all is clean */
 	END_UNTOUCHED,  /* nothing was left to fail */
 	END_BAD,        /* told on the standard error */
 	ENDS
 };
 
-/* Runs the scenario with the number-th failing, and ends this process. `count` gets how many there
- * were; NULL: nobody asks. */
+/* Runs the scenario with the number-th failing, 0: none, and ends this process. `count` gets how
+ * many there were; NULL: nobody asks. */
 _Noreturn void run_here(
 		const struct scenario *scenario, const struct kind *kind, uint64_t number, uint64_t *count);
 
