@@ -180,6 +180,8 @@ static bool client_print(struct client *client, bool is_end)
 	}
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return true;
+	if (!client->has_finished)
+		sample_log("stdout can not be written");
 	client_finish(client, SAMPLE_FAILED);
 	return false;
 }

@@ -134,7 +134,7 @@ int main(int argc, char **argv)
 					.help = "for a whole request to arrive; default 10"},
 			{"--stall-timeout", .value = "SECONDS", .number = &server.stall_timeout_s,
 					.number_min = 1, .number_max = 86400,
-					.help = "for a client that takes nothing; default 60"},
+					.help = "for a client that takes next to nothing; default 60"},
 			{"--stop-timeout", .value = "SECONDS", .number = &server.stop_timeout_s,
 					.number_min = 0, .number_max = 86400,
 					.help = "for answers under way at Ctrl-C; default 5"},

@@ -340,5 +340,18 @@ def closed_stdout_ends_it():
         client.output = client.input
 
 
+@test
+def full_stdout_ends_it_with_a_word():
+    with FakeServer() as server, open("/dev/full", "wb") as full:
+        client = subprocess.Popen([program("chat_client"), server.name], stdin=subprocess.PIPE,
+                                  stdout=full, stderr=subprocess.PIPE)
+        connection = server.accept()
+        connection.sendall(b"x\n")
+        _, err = client.communicate(timeout=DEADLINE)
+        equal(client.returncode, 1)
+        check(b"stdout can not be written" in err, err)
+        connection.close()
+
+
 if __name__ == "__main__":
     sys.exit(main())
