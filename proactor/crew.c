@@ -653,6 +653,7 @@ static void crew_leave(struct pro_proactor *proactor)
 		crew_send_another(proactor);
 	if (is_over)
 		crew_call_leader(proactor, 0);
+	/* Not covered: only the port of Windows wants to know. */
 	if (proactor->port_vtbl->leave)
 		proactor->port_vtbl->leave(proactor->port);
 }
@@ -722,6 +723,7 @@ void pro_proactor_begin_blocking(struct pro_proactor *proactor)
 		crew_call_leader(proactor, 0);
 	if (!crew->has_leader || crew_may_dispatch(proactor))
 		crew_send_another(proactor);
+	/* Not covered: only the port of Windows wants to know. */
 	if (proactor->port_vtbl->leave)
 		proactor->port_vtbl->leave(proactor->port);
 	crew_unlock(proactor);

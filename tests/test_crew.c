@@ -682,6 +682,35 @@ START_TEST(undeclared_blocking_costs_its_own_slot_only)
 }
 END_TEST
 
+static void forgetter_handle_wakeup(struct pro_handler *handler)
+{
+	pro_proactor_begin_blocking(pro_handler_proactor(handler));
+	pro_proactor_begin_blocking(pro_handler_proactor(handler));
+	sem_post(&blocked);
+}
+
+/* The end of the callback is the end of its blocking. */
+START_TEST(a_callback_that_forgets_to_end_blocking_costs_nothing)
+{
+	static const struct pro_handler_vtbl vtbl = {
+			.handle_wakeup = forgetter_handle_wakeup,
+			.handle_close = handle_close_nothing,
+	};
+	static struct pro_handler forgetter;
+
+	open_crew(1, 2);
+	sem_init(&blocked, 0, 0);
+	ASSERT_OK(pro_handler_init(&forgetter, &vtbl, proactor));
+	for (unsigned i = 0; i < 10; i++) {
+		ASSERT_OK(pro_handler_wakeup(&forgetter));
+		wait_for(&blocked);
+	}
+	start_echoes(10, 100);
+	await_done();
+	close_crew();
+}
+END_TEST
+
 /* The gate holds both threads in callbacks while work piles up behind them, so that one batch takes
  * the blocker and much else. */
 struct bystander {
@@ -1435,6 +1464,7 @@ static void add_cases_of_blocking(Suite *suite)
 {
 	add_case(suite, "declared_blocking", declared_blocking_gives_the_slot_to_a_spare, 0);
 	add_case(suite, "undeclared_blocking", undeclared_blocking_costs_its_own_slot_only, 0);
+	add_case(suite, "forgotten_blocking", a_callback_that_forgets_to_end_blocking_costs_nothing, 0);
 	add_case(suite, "taken_with_a_blocker", what_was_taken_with_a_blocker_goes_on_elsewhere, 0);
 	add_case(suite, "taken_with_a_declared_blocker",
 			what_was_taken_with_a_blocker_goes_on_elsewhere, 1);

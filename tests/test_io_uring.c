@@ -552,6 +552,88 @@ START_TEST(close_of_an_ended_thread_is_done_by_the_next)
 }
 END_TEST
 
+/* The bytes come, by this very thread, after it has looked for the last time. */
+static void *late_main(void *context)
+{
+	struct bound *bound = context;
+
+	pro_message_block_init(&bound->in, bound->bytes, sizeof(bound->bytes));
+	ASSERT_OK(recorder_read(bound->left, &bound->in, 0));
+	world_run_ready(bound->world);
+	ck_assert_int_eq(
+			send((int)pro_handler_handle(recorder_handler(bound->right)), "late", 4, MSG_NOSIGNAL),
+			4);
+	os_yield();
+	return NULL;
+}
+
+START_TEST(what_comes_after_the_last_look_is_not_lost)
+{
+	struct bound bound;
+	struct world world;
+	pthread_t thread;
+
+	open_variant(&world, "what_comes_after_the_last_look", variants[_i]);
+	bound_open(&bound, &world);
+	ck_assert_int_eq(pthread_create(&thread, NULL, late_main, &bound), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	RUN_UNTIL(&world, bound.left->count[EVENT_READ_STREAM] == 1);
+	/* Or nothing was finished without the thread: they wait in the socket. */
+	if (bound.left->cancels[EVENT_READ_STREAM] == 1)
+		ASSERT_OK(recorder_read(bound.left, &bound.in, 0));
+	RUN_UNTIL(&world, bound.left->bytes[EVENT_READ_STREAM] == 4);
+	ck_assert_mem_eq(bound.bytes, "late", 4);
+	world_fini(&world);
+}
+END_TEST
+
+static void close_all_and_end(struct recorder *recorder, const struct event *event)
+{
+	struct starter *starter = recorder->context;
+
+	if (event->kind != EVENT_TIME_OUT)
+		return;
+	for (unsigned i = 0; i < MANY; i++) {
+		recorder_close(starter->many->left[i]);
+		recorder_close(starter->many->right[i]);
+	}
+	pro_proactor_end_event_loop(recorder->world->proactor);
+}
+
+static void *end_main(void *context)
+{
+	world_enter_loop();
+	ASSERT_OK(pro_proactor_run_event_loop(context));
+	world_leave_loop();
+	return NULL;
+}
+
+/* More than the ring holds, so that the kernel has done some of them when the thread ends, and has
+ * not seen others. */
+START_TEST(closes_of_an_ended_thread_are_told_by_the_next)
+{
+	struct recorder *timer;
+	struct starter starter;
+	struct world world;
+	struct many many;
+	pthread_t thread;
+
+	open_variant(&world, "closes_of_an_ended_thread", variants[_i]);
+	many_open(&many, &world);
+	starter = (struct starter){.many = &many};
+	timer = recorder_create(&world, "timer");
+	recorder_open_free(timer);
+	timer->on_event = close_all_and_end;
+	timer->context = &starter;
+	ASSERT_OK(recorder_timer(timer, 0));
+	ck_assert_int_eq(pthread_create(&thread, NULL, end_main, world.proactor), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	pro_proactor_reset_event_loop(world.proactor);
+	RUN_UNTIL(&world, many_are_closed(&many));
+	world_fini(&world);
+}
+END_TEST
+
 static void *empty_main(void *context)
 {
 	pro_proactor_handle_events(context, 0);
@@ -855,6 +937,8 @@ static Suite *make_suite(void)
 			thread, flights_of_an_ended_thread_are_cancelled_and_the_loop_goes_on, 0, VARIANTS);
 	tcase_add_loop_test(thread, flights_of_a_ring_without_a_thread_survive, 0, VARIANTS);
 	tcase_add_loop_test(thread, close_of_an_ended_thread_is_done_by_the_next, 0, VARIANTS);
+	tcase_add_loop_test(thread, what_comes_after_the_last_look_is_not_lost, 0, VARIANTS);
+	tcase_add_loop_test(thread, closes_of_an_ended_thread_are_told_by_the_next, 0, VARIANTS);
 	tcase_add_loop_test(thread, proactor_may_be_destroyed_after_its_thread, 0, VARIANTS);
 	tcase_add_loop_test(thread, handle_polls_readable_when_there_is_something_to_do, 0, VARIANTS);
 	tcase_add_loop_test(states, read_of_a_pipe_ends, 0, STATES);

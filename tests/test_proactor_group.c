@@ -450,6 +450,13 @@ static int count_member(void *context, struct pro_proactor *proactor)
 	return ++*count == 2 ? 5 : 0;
 }
 
+static int visit_nothing(void *context, struct pro_proactor *proactor)
+{
+	(void)context;
+	(void)proactor;
+	return 0;
+}
+
 START_TEST(members_are_found)
 {
 	unsigned count = 0;
@@ -461,6 +468,7 @@ START_TEST(members_are_found)
 		ck_assert_uint_eq(member_of(pro_proactor_group_next(group)), i % MEMBERS);
 	ck_assert_int_eq(pro_proactor_group_for_each(group, count_member, &count), 5);
 	ck_assert_uint_eq(count, 2);
+	ASSERT_OK(pro_proactor_group_for_each(group, visit_nothing, NULL));
 	ASSERT_ERROR(pro_proactor_group_start(group), PRO_EBUSY);
 	close_group();
 }
@@ -483,6 +491,57 @@ START_TEST(options_are_checked)
 }
 END_TEST
 
+START_TEST(a_group_needs_memory)
+{
+	struct pro_proactor_group_options options;
+	struct test_allocator memory;
+	char why[256] = "";
+
+	test_allocator_init(&memory);
+	pro_proactor_group_options_init(&options);
+	options.proactor.allocator = &memory.allocator;
+	options.count = 2;
+	memory.fails_always = true;
+	ASSERT_ERROR(pro_proactor_group_create(&group, &options, why, sizeof(why)), PRO_ENOMEM);
+	ck_assert_str_eq(why, "out of memory");
+	ASSERT_ERROR(pro_proactor_group_create(&group, &options, NULL, 0), PRO_ENOMEM);
+	memory.fails_always = false;
+	ASSERT_OK(pro_proactor_group_create(&group, &options, NULL, 0));
+	ASSERT_OK(pro_proactor_group_destroy(group));
+	ck_assert_int_eq(memory.live, 0);
+}
+END_TEST
+
+static void destroy_group_inside(struct pro_handler *handler)
+{
+	ASSERT_ERROR(pro_proactor_group_destroy(group), PRO_EBUSY);
+	pro_handler_close(handler);
+}
+
+static void close_nothing(struct pro_handler *handler)
+{
+	(void)handler;
+}
+
+/* Its threads were never started: somebody runs the loop of a member by hand. */
+START_TEST(a_group_whose_loop_runs_is_not_destroyed)
+{
+	static const struct pro_handler_vtbl vtbl = {
+			.handle_wakeup = destroy_group_inside,
+			.handle_close = close_nothing,
+	};
+	static struct pro_handler handler;
+	struct pro_proactor *first;
+
+	ASSERT_OK(pro_proactor_group_create(&group, NULL, NULL, 0));
+	first = pro_proactor_group_proactor(group, 0);
+	ASSERT_OK(pro_handler_init(&handler, &vtbl, first));
+	ASSERT_OK(pro_handler_wakeup(&handler));
+	ck_assert_int_ge(pro_proactor_handle_events(first, PRO_NO_TIMEOUT), 1);
+	ASSERT_OK(pro_proactor_group_destroy(group));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("proactor_group");
@@ -498,6 +557,8 @@ int main(void)
 	tcase_add_test(tcase, posts_cross_proactors_in_order);
 	tcase_add_test(tcase, members_are_found);
 	tcase_add_test(tcase, options_are_checked);
+	tcase_add_test(tcase, a_group_needs_memory);
+	tcase_add_test(tcase, a_group_whose_loop_runs_is_not_destroyed);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

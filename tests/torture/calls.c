@@ -466,15 +466,35 @@ int calls_pthread_cond_init(pthread_cond_t *condition, const pthread_condattr_t 
 	return error ? error : pthread_cond_init(condition, attributes);
 }
 
+/* The C library has an entry and its address in one piece of memory. */
+static void repeat(struct addrinfo *first)
+{
+	struct addrinfo *second = malloc(sizeof(*second) + first->ai_addrlen);
+
+	if (!second)
+		return;
+	*second = *first;
+	second->ai_canonname = NULL;
+	second->ai_addr = memcpy(second + 1, first->ai_addr, first->ai_addrlen);
+	first->ai_next = second;
+}
+
+/* Short of care: the first address comes twice. */
 int calls_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
 		struct addrinfo **list);
 int calls_getaddrinfo(
 		const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **list)
 {
 	const int error = NEXT_ERROR(EAI_AGAIN, EAI_MEMORY, EAI_FAMILY, EAI_SYSTEM, EAI_FAIL);
+	int result;
 
 	errno = ENOMEM; /* of EAI_SYSTEM */
-	return error ? error : getaddrinfo(name, service, hints, list);
+	if (error && error != SHORT)
+		return error;
+	result = getaddrinfo(name, service, hints, list);
+	if (result == 0 && error)
+		repeat(*list);
+	return result;
 }
 
 int calls_dladdr(const void *address, Dl_info *information);

@@ -14,7 +14,7 @@ int calls_next_error(const char *name, const int *errors, size_t count);
 			name, (const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 #define NEXT_ERROR(...) NEXT_ERROR_OF(__func__ + sizeof("calls_") - 1, __VA_ARGS__)
 /* Among the errors: none, but only one byte is moved. */
-#define SHORT (-1)
+#define SHORT (-1000)
 
 /* For tests, of one thread: after the next `skip` calls of that name so many fail with `error`, or
  * do what the call says of SHORT. The call of syscall has the name of what is called; entries of a

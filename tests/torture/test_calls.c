@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+#include <proactor/proactor_group.h>
 
 #include "../support/os.h"
 #include "../support/recorder.h"
@@ -502,6 +505,203 @@ START_TEST(a_long_wait_by_milliseconds_is_woken)
 }
 END_TEST
 
+/* ---- numbers and memory ---- */
+
+/* So many descriptors that the next number is one for which the port has no entry yet. */
+#define HIGH 300
+
+START_TEST(a_connection_needs_memory_for_its_number)
+{
+	struct recorder *listener, *client;
+	struct pro_addr addr;
+	int low[HIGH];
+
+	world_open(&world);
+	listener = recorder_create(&world, "listener");
+	addr = recorder_listen(listener, ANY_INET);
+	client = recorder_create(&world, "client");
+	recorder_open_free(client);
+	for (int i = 0; i < HIGH; i++)
+		ck_assert_int_ge(low[i] = dup(0), 0);
+	world.memory.fails_always = true;
+	ASSERT_OK(STARTED(client, CONNECT, pro_asynch_connect_connect(&client->connect, &addr, NULL)));
+	RUN_UNTIL(&world, client->count[EVENT_CONNECT] == 1);
+	world.memory.fails_always = false;
+	ASSERT_ERROR(client->last[EVENT_CONNECT].error, PRO_ENOMEM);
+	for (int i = 0; i < HIGH; i++)
+		close(low[i]);
+	world_fini(&world);
+}
+END_TEST
+
+START_TEST(numbers_that_mean_nothing_are_told)
+{
+	struct recorder *recorder, *left, *right;
+	struct pro_message_block block;
+	char bytes[8];
+
+	world_open(&world);
+	recorder = recorder_create(&world, "recorder");
+	ASSERT_OK(
+			pro_asynch_read_stream_open(&recorder->reader, recorder_handler(recorder), 4000, NULL));
+	pro_message_block_init(&block, bytes, sizeof(bytes));
+	ASSERT_OK(recorder_read(recorder, &block, 0));
+	RUN_UNTIL(&world, recorder->count[EVENT_READ_STREAM] == 1);
+	ASSERT_ERROR(recorder->last[EVENT_READ_STREAM].error, PRO_EBADF);
+	left = recorder_create(&world, "left");
+	right = recorder_create(&world, "right");
+	recorder_tcp_pair(left, right, ANY_INET);
+	ASSERT_OK(STARTED(left, TRANSMIT_FILE,
+			pro_asynch_transmit_file_transmit_file(&left->sender, 4000, 0, 5000, NULL, NULL)));
+	RUN_UNTIL(&world, left->count[EVENT_TRANSMIT_FILE] == 1);
+	ASSERT_ERROR(left->last[EVENT_TRANSMIT_FILE].error, PRO_EBADF);
+	world_fini(&world);
+}
+END_TEST
+
+START_TEST(a_file_that_is_closed_amid_a_transmission_is_told)
+{
+	struct recorder *left, *right;
+	pro_handle file;
+
+	world_open(&world);
+	left = recorder_create(&world, "left");
+	right = recorder_create(&world, "right");
+	recorder_tcp_pair(left, right, ANY_INET);
+	os_make_sparse_file(world_path(&world, "big"), 1 << 30);
+	file = world_file(&world, "big", PRO_FILE_READ);
+	ASSERT_OK(STARTED(left, TRANSMIT_FILE,
+			pro_asynch_transmit_file_transmit_file(
+					&left->sender, file, 0, PRO_TRANSMIT_ALL, NULL, NULL)));
+	world_run_ready(&world);
+	ASSERT_OK(pro_proactor_close_handle(world.proactor, file));
+	while (left->count[EVENT_TRANSMIT_FILE] == 0) {
+		const unsigned reads = right->count[EVENT_READ_STREAM];
+
+		ASSERT_OK(recorder_read(right, NULL, 0));
+		RUN_UNTIL(&world,
+				right->count[EVENT_READ_STREAM] > reads || left->count[EVENT_TRANSMIT_FILE] == 1);
+	}
+	ASSERT_ERROR(left->last[EVENT_TRANSMIT_FILE].error, PRO_EBADF);
+	world_fini(&world);
+}
+END_TEST
+
+START_TEST(a_file_is_a_stream_too)
+{
+	struct recorder *writer, *reader;
+	struct pro_message_block out, in;
+	char bytes[8];
+
+	world_open(&world);
+	writer = recorder_create(&world, "writer");
+	recorder_own_stream(writer, world_file(&world, "file", PRO_FILE_WRITE | PRO_FILE_CREATE));
+	pro_message_block_init_filled(&out, "12345678", 8);
+	ASSERT_OK(recorder_write(writer, &out));
+	RUN_UNTIL(&world, writer->bytes[EVENT_WRITE_STREAM] == 8);
+	reader = recorder_create(&world, "reader");
+	recorder_own_stream(reader, world_file(&world, "file", PRO_FILE_READ));
+	pro_message_block_init(&in, bytes, 4);
+	ASSERT_OK(recorder_read(reader, &in, 0));
+	RUN_UNTIL(&world, reader->bytes[EVENT_READ_STREAM] == 4);
+	ck_assert_mem_eq(bytes, "1234", 4);
+	ASSERT_OK(recorder_read(reader, NULL, 0));
+	RUN_UNTIL(&world, reader->bytes[EVENT_READ_STREAM] == 8);
+	ASSERT_OK(recorder_read(reader, NULL, 0));
+	RUN_UNTIL(&world, reader->errors[EVENT_READ_STREAM] == 1);
+	ASSERT_ERROR(reader->last[EVENT_READ_STREAM].error, PRO_EOF);
+	world_fini(&world);
+}
+END_TEST
+
+/* ---- groups ---- */
+
+START_TEST(a_group_that_lacks_a_thread_does_not_start)
+{
+	struct pro_proactor_group_options options;
+	struct pro_proactor_group *group;
+
+	pro_proactor_group_options_init(&options);
+	options.count = 3;
+	ASSERT_OK(pro_proactor_group_create(&group, &options, NULL, 0));
+	calls_fail("pthread_create", 2, 1, EAGAIN);
+	ASSERT_ERROR(pro_proactor_group_start(group), PRO_ENOMEM);
+	ck_assert_uint_eq(calls_forget(), 0);
+	ASSERT_OK(pro_proactor_group_destroy(group));
+	ck_assert_uint_eq(os_descriptor_count(), world.descriptors);
+}
+END_TEST
+
+/* ---- what was put off, and a foreign loop ---- */
+
+/* The listener's queue is full: the connect is tried again soon. */
+START_TEST(a_refused_connect_is_tried_again_in_a_foreign_loop)
+{
+	struct recorder *listener, *client;
+	struct pro_addr addr;
+	pro_handle handle;
+	char text[128];
+
+	if (is_ring())
+		return;
+	world_open(&world);
+	os_make_local_address(text, sizeof(text));
+	listener = recorder_create(&world, "listener");
+	addr = recorder_listen(listener, text);
+	client = recorder_create(&world, "client");
+	recorder_open_free(client);
+	handle = pro_proactor_get_handle(world.proactor);
+	calls_fail("connect", 0, 1, EAGAIN);
+	ASSERT_OK(STARTED(client, CONNECT, pro_asynch_connect_connect(&client->connect, &addr, NULL)));
+	world_run_ready(&world);
+	ck_assert_uint_eq(calls_forget(), 0);
+	while (client->count[EVENT_CONNECT] == 0) {
+		ck_assert(os_wait_readable(handle, 10000));
+		world_run_ready(&world);
+	}
+	ASSERT_OK(client->last[EVENT_CONNECT].error);
+	world_fini(&world);
+}
+END_TEST
+
+/* More than the share of one turn is ready at once. */
+START_TEST(what_is_put_off_is_told_to_a_foreign_loop)
+{
+	enum { READERS = 200 };
+	static struct pro_asynch_read_dgram readers[READERS];
+	static struct pro_message_block blocks[READERS];
+	static char bytes[READERS][8];
+	struct recorder *recorder;
+	struct pro_addr addr;
+	pro_handle handle;
+
+	world_open(&world);
+	recorder = recorder_create(&world, "recorder");
+	addr = recorder_own_dgram(recorder, ANY_INET);
+	handle = pro_proactor_get_handle(world.proactor);
+	for (unsigned i = 0; i < READERS; i++) {
+		ASSERT_OK(pro_asynch_read_dgram_open(
+				&readers[i], recorder_handler(recorder), PRO_INVALID_HANDLE, NULL));
+		pro_message_block_init(&blocks[i], bytes[i], sizeof(bytes[i]));
+		ck_assert_int_eq(sendto((int)pro_handler_handle(recorder_handler(recorder)), "x", 1, 0,
+								 (struct sockaddr *)(void *)addr.storage.bytes, addr.length),
+				1);
+	}
+	for (unsigned i = 0; i < READERS; i++)
+		ASSERT_OK(
+				STARTED(recorder, READ_DGRAM, pro_asynch_read_dgram_recv(&readers[i], &blocks[i])));
+	while (recorder->count[EVENT_READ_DGRAM] < READERS) {
+		world_enter_loop();
+		ck_assert_int_ge(pro_proactor_handle_events(world.proactor, 0), 0);
+		world_leave_loop();
+		if (recorder->count[EVENT_READ_DGRAM] < READERS)
+			ck_assert(os_wait_readable(handle, 10000));
+	}
+	ck_assert_uint_eq(recorder->errors[EVENT_READ_DGRAM], 0);
+	world_fini(&world);
+}
+END_TEST
+
 /* ---- the suite ---- */
 
 static void add(
@@ -533,6 +733,13 @@ int main(void)
 	X(without_a_thread_a_cold_file_is_an_error, 1)                                                 \
 	X(what_an_entry_meets_on_its_way_is_not_seen, ENTRIES)                                         \
 	X(a_file_that_can_only_block_has_a_thread, 1)                                                  \
+	X(a_connection_needs_memory_for_its_number, 1)                                                 \
+	X(numbers_that_mean_nothing_are_told, 1)                                                       \
+	X(a_file_that_is_closed_amid_a_transmission_is_told, 1)                                        \
+	X(a_file_is_a_stream_too, 1)                                                                   \
+	X(a_group_that_lacks_a_thread_does_not_start, 1)                                               \
+	X(a_refused_connect_is_tried_again_in_a_foreign_loop, 1)                                       \
+	X(what_is_put_off_is_told_to_a_foreign_loop, 1)                                                \
 	X(a_long_wait_by_milliseconds_is_woken, 3)
 #define TEST_OF(name, count)  name,
 #define COUNT_OF(name, count) count,

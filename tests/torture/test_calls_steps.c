@@ -211,6 +211,33 @@ START_TEST(an_interrupted_connect_goes_on)
 }
 END_TEST
 
+START_TEST(an_address_that_comes_twice_is_kept_once)
+{
+	struct pro_resolve_request request = {.host = "127.0.0.1", .port = 80};
+	int os_error;
+	int error;
+
+	calls_fail("getaddrinfo", 0, 1, SHORT);
+	pro__resolve(&request, &error, &os_error);
+	ASSERT_OK(error);
+	ck_assert_uint_eq(request.count, 1);
+	ck_assert_uint_eq(calls_forget(), 0);
+}
+END_TEST
+
+START_TEST(packets_in_order_are_a_stream)
+{
+	uint8_t kind = PRO__FD_UNKNOWN;
+	int pair[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	ck_assert_int_eq(pro__fd_kind_of(pair[0], &kind), 0);
+	ck_assert_int_eq(kind, PRO__FD_STREAM);
+	close(pair[0]);
+	close(pair[1]);
+}
+END_TEST
+
 static const int no_sendfile[] = {EINVAL, ENOSYS, EINTR, SHORT};
 
 START_TEST(a_file_goes_out_whatever_sendfile_says)
@@ -495,6 +522,8 @@ int main(void)
 	X(files_are_read_in_spite_of_interruptions, 1)                                                 \
 	X(leftover_errors_end, 1)                                                                      \
 	X(an_interrupted_connect_goes_on, 1)                                                           \
+	X(an_address_that_comes_twice_is_kept_once, 1)                                                 \
+	X(packets_in_order_are_a_stream, 1)                                                            \
 	X(a_file_goes_out_whatever_sendfile_says, 4)                                                   \
 	X(a_small_cold_file_is_asked_for, 1)                                                           \
 	X(a_socket_that_can_not_be_made_leaves_no_descriptor, LISTEN_CALLS)                            \
