@@ -261,19 +261,28 @@ class Soak:
             self.whole += is_whole
             self.cut += not is_whole
 
+    def link(self, function, number, link):
+        """One connection; whatever breaks it must be the proxy."""
+        try:
+            connection = socket.create_connection(self.proxy.address, timeout=DEADLINE)
+        except ConnectionError:
+            self.count(False)  # it took it, and was quick
+            return
+        with connection:
+            try:
+                function(self, connection, number, link)
+                self.count(True)
+            except (ConnectionError, EOFError) as problem:
+                check(self.proxy.has_cut(connection),
+                      "%d.%d: the service ended it: %r" % (number, link, problem))
+                self.count(False)
+
     def client(self, function, number):
         link = 0
         while self.goes_on():
             link += 1
             try:
-                with socket.create_connection(self.proxy.address, timeout=DEADLINE) as connection:
-                    try:
-                        function(self, connection, number, link)
-                        self.count(True)
-                    except (ConnectionError, EOFError) as problem:
-                        check(self.proxy.has_cut(connection),
-                              "%d.%d: the service ended it: %r" % (number, link, problem))
-                        self.count(False)
+                self.link(function, number, link)
             except Exception as problem:  # pylint: disable=broad-except
                 self.problem = self.problem or problem
 
