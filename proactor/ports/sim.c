@@ -127,6 +127,7 @@ static void port_stall(struct sim_port *port)
 {
 	port->is_told = true;
 	pro__sim_check_freed(port->sim);
+	pro__sim_trace_waiting(port->sim);
 	pro__sim_found(port->sim, PRO_SIM_CHECK_STALL,
 			"the loop of %s waits, and nothing can happen any more", port->name);
 	pro_proactor_end_event_loop(port->proactor);

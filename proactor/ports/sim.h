@@ -284,7 +284,8 @@ enum sim_trace_kind {
 	SIM_TRACE_ARRIVAL,
 	SIM_TRACE_END,
 	SIM_TRACE_RESET,
-	SIM_TRACE_FAULT
+	SIM_TRACE_FAULT,
+	SIM_TRACE_WAITS
 };
 
 struct sim_trace {
@@ -571,6 +572,8 @@ int pro__sim_root_list(struct pro_port *port, void *root, const char *name,
 void pro__sim_name_port(struct sim_port *port, const char *name);
 /* The latest events as lines; those that fit. */
 void pro__sim_format_log(const struct sim_log *log, char *text, size_t size);
+/* Writes down what is in flight, for a failure that nothing happens any more. */
+void pro__sim_trace_waiting(struct pro_sim *sim);
 void pro__sim_trace(struct pro_sim *sim, enum sim_trace_kind kind, const struct sim_port *port,
 		pro_handle handle, unsigned opcode, int error, uint64_t bytes);
 /* A mistake of that kind, unless nobody wants to know. */

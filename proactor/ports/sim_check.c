@@ -14,6 +14,9 @@
 #define HASH_MULTIPLY UINT64_C(0x9FB21C651E98DF25)
 #define LINE_MAX_     200
 
+/* Operations in flight that are told of. */
+#define WAITING_MAX 12u
+
 /* ---- traces ---- */
 
 static const char *const opcode_texts[PRO_OPCODE_COUNT] = {
@@ -39,6 +42,7 @@ static const char *const kind_texts[] = {
 		[SIM_TRACE_END] = "the end arrives",
 		[SIM_TRACE_RESET] = "a reset arrives",
 		[SIM_TRACE_FAULT] = "fault",
+		[SIM_TRACE_WAITS] = "waits for",
 };
 
 void pro__sim_name_port(struct sim_port *port, const char *name)
@@ -68,7 +72,7 @@ static void format_trace(
 		snprintf(line, size, " %s on %ld: %s, %llu bytes", opcode_texts[trace->opcode],
 				(long)trace->handle, pro_error_name(trace->error),
 				(unsigned long long)(trace->bytes & UINT32_MAX));
-	else if (kind == SIM_TRACE_START || kind == SIM_TRACE_CANCEL)
+	else if (kind == SIM_TRACE_START || kind == SIM_TRACE_CANCEL || kind == SIM_TRACE_WAITS)
 		snprintf(line, size, " %s on %ld", opcode_texts[trace->opcode], (long)trace->handle);
 	else if (kind == SIM_TRACE_ARRIVAL)
 		snprintf(line, size, " on %ld, %llu unread", (long)trace->handle,
@@ -111,6 +115,28 @@ void pro__sim_trace(struct pro_sim *sim, enum sim_trace_kind kind, const struct 
 		return;
 	format_trace(sim->log, trace, line, sizeof(line));
 	sim->options.trace(sim->options.trace_context, line);
+}
+
+/* The operations themselves may be gone by mistake. */
+void pro__sim_trace_waiting(struct pro_sim *sim)
+{
+	const struct sim_flight *last = NULL;
+	unsigned count = 0;
+
+	if (pro__sim_has_failed(sim))
+		return;
+	for (uint32_t i = 0; i < sim->flights.made && count < WAITING_MAX; i++) {
+		const struct sim_flight *flight = pro__sim_pool_at(&sim->flights, i);
+
+		/* The accepts of a listener are told of once. */
+		if (!flight || flight->is_lost ||
+				(last && last->object == flight->object && last->opcode == flight->opcode))
+			continue;
+		pro__sim_trace(sim, SIM_TRACE_WAITS, flight->port,
+				flight->object ? flight->object->number : PRO_INVALID_HANDLE, flight->opcode, 0, 0);
+		last = flight;
+		count++;
+	}
 }
 
 void pro__sim_format_log(const struct sim_log *log, char *text, size_t size)

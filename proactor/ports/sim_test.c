@@ -70,8 +70,10 @@ static void session_run(struct session *session)
 	if (error != PRO_ETIMEDOUT || !test->is_done)
 		return;
 	error = pro_sim_run_until(sim, session_is_done, session, test->limit_ms);
-	if (error == PRO_ETIMEDOUT)
-		pro_sim_fail(sim, "it is not done %" PRId64 " ms after the faults stopped", test->limit_ms);
+	if (error != PRO_ETIMEDOUT)
+		return;
+	pro__sim_trace_waiting(sim);
+	pro_sim_fail(sim, "it is not done %" PRId64 " ms after the faults stopped", test->limit_ms);
 }
 
 static void runner_note_failure(void *context, const struct pro_sim *sim)
