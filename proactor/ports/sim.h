@@ -284,8 +284,8 @@ enum sim_trace_kind {
 	SIM_TRACE_ARRIVAL,
 	SIM_TRACE_END,
 	SIM_TRACE_RESET,
-	SIM_TRACE_FAULT,
-	SIM_TRACE_WAITS
+	SIM_TRACE_WAITS,
+	SIM_TRACE_FAULT
 };
 
 struct sim_trace {
