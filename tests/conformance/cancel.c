@@ -633,7 +633,7 @@ static void write_and_cancel(struct recorder *recorder, const struct event *even
 	if (event->kind != EVENT_TIME_OUT)
 		return;
 	for (unsigned i = 0; i < 3; i++) {
-		pro_message_block_init_filled(&cut->blocks[i], "abc" + i, 1);
+		pro_message_block_init_filled(&cut->blocks[i], &"abc"[i], 1);
 		if (i > 0)
 			recorder_cancel(&cut->writer->writer.operation);
 		ASSERT_OK(recorder_write(cut->writer, &cut->blocks[i]));
