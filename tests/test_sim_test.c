@@ -15,6 +15,7 @@
 #include <proactor/asynch_write_stream.h>
 #include <proactor/socket.h>
 
+#include "../proactor/engine.h"
 #include "support/os.h"
 
 #define SEEDS     300u
@@ -622,6 +623,33 @@ START_TEST(runner_without_memory_says_so)
 }
 END_TEST
 
+static int hold_for_ever(struct pro_sim *sim, void **context)
+{
+	static struct session session;
+	struct pro_proactor *proactor;
+	int error = pro_sim_proactor_create(sim, "keeper", NULL, &proactor);
+
+	*context = NULL;
+	if (!error)
+		error = pro_handler_init(&session.handler, &session_vtbl, proactor);
+	/* As whoever forgets to let go. */
+	pro__owner_hold_remote(&session.handler.owner);
+	pro_handler_close(&session.handler);
+	return error;
+}
+
+/* A shutdown heeds no end: it is a failure, and the program ends. */
+START_TEST(loop_that_drains_for_ever_is_a_failure)
+{
+	struct pro_sim_test test = make_test(hold_for_ever);
+
+	test.seeds = 1;
+	test.options.faults = 0;
+	ck_assert_ptr_nonnull(freopen("/dev/null", "w", stderr));
+	run_failing(&test, "the loop of keeper waits, and nothing can happen any more");
+}
+END_TEST
+
 /* ---- leaks ---- */
 
 static bool has_leaked;
@@ -723,6 +751,7 @@ static TCase *children_tcase(void)
 	tcase_add_test(tcase, child_that_nobody_can_wait_for_is_a_failure);
 	tcase_add_test(tcase, child_that_can_not_be_made_is_a_failure);
 	tcase_add_test(tcase, runner_without_memory_says_so);
+	tcase_add_test(tcase, loop_that_drains_for_ever_is_a_failure);
 	tcase_add_test(tcase, leak_is_a_failure_of_its_seed);
 	return tcase;
 }

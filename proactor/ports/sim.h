@@ -168,7 +168,7 @@ struct sim_pipe {
 };
 
 struct sim_stream {
-	struct sim_object *peer;
+	struct sim_object *peer;     /* there from the connection on, as long as this end */
 	struct sim_object *listener; /* in whose queue it stands */
 	struct sim_pipe in;
 	size_t send_bytes;
@@ -449,8 +449,6 @@ void pro__sim_stream_send(struct sim_object *object);
 void pro__sim_stream_arrival(struct sim_object *object, uint64_t time_ns);
 /* Sends the end; PRO_ENOTCONN. */
 int pro__sim_stream_shutdown(struct sim_object *object);
-/* The connection breaks for this end, now. */
-void pro__sim_stream_break(struct sim_object *object);
 /* Both ends, as a box in between would do it. */
 void pro__sim_stream_reset(struct sim_object *object);
 /* The handle is closed: the peer learns it. */

@@ -77,7 +77,7 @@ static uint64_t later(uint64_t left, uint64_t right)
 static uint64_t clogged_until(const struct sim_object *object)
 {
 	const struct sim_object *peer = const_stream_of(object)->peer;
-	const struct sim_port *from = peer ? peer->port : NULL;
+	const struct sim_port *from = peer->port;
 	uint64_t until_ns = const_stream_of(object)->in.clogged_until_ns;
 
 	if (from && object->port)
@@ -104,7 +104,7 @@ static void discard(struct sim_object *object)
 	if (stream->in.arrived == stream->in.read)
 		return;
 	stream->in.read = stream->in.arrived;
-	if (stream->peer && !stream_of(stream->peer)->is_closed)
+	if (!stream_of(stream->peer)->is_closed)
 		send_reset(stream->peer);
 }
 
@@ -116,12 +116,11 @@ static void lose_packets(struct sim_pipe *in)
 	in->end_ns = in->reset_ns = UINT64_MAX;
 }
 
-void pro__sim_stream_break(struct sim_object *object)
+/* The connection breaks for this end, now. */
+static void stream_break(struct sim_object *object)
 {
 	struct sim_stream *stream = stream_of(object);
 
-	if (stream->is_reset)
-		return;
 	stream->is_reset = true;
 	pro__sim_trace(object->sim, SIM_TRACE_RESET, object->port, object->number, 0, 0, 0);
 	/* Some systems keep what came before the reset, some throw it away. */
@@ -137,7 +136,7 @@ void pro__sim_stream_reset(struct sim_object *object)
 	struct sim_object *peer = stream_of(object)->peer;
 
 	send_reset(object);
-	if (peer && !stream_of(peer)->is_closed)
+	if (!stream_of(peer)->is_closed)
 		send_reset(peer);
 }
 
@@ -149,7 +148,7 @@ void pro__sim_stream_arrival(struct sim_object *object, uint64_t time_ns)
 	uint64_t until_ns = clogged_until(object);
 	uint64_t next_ns;
 
-	if (object->kind != SIM_STREAM || time_ns != in->event_ns)
+	if (time_ns != in->event_ns)
 		return;
 	in->event_ns = UINT64_MAX;
 	if (stream->is_reset) {
@@ -165,7 +164,7 @@ void pro__sim_stream_arrival(struct sim_object *object, uint64_t time_ns)
 	pro__sim_trace(object->sim, in->has_end ? SIM_TRACE_END : SIM_TRACE_ARRIVAL, object->port,
 			object->number, 0, 0, in->arrived - in->read);
 	if (in->reset_ns <= now_ns) {
-		pro__sim_stream_break(object);
+		stream_break(object);
 		return;
 	}
 	if (next_ns != UINT64_MAX)
@@ -280,7 +279,7 @@ bool pro__sim_try_read_stream(struct sim_flight *flight, struct sim_result *resu
 		result->bytes = limit_read(object->sim, length < wanted ? length : wanted);
 		scatter(&stream->in, operation->request.io.buffers, result->bytes);
 	}
-	if (stream->peer && !stream_of(stream->peer)->is_closed)
+	if (!stream_of(stream->peer)->is_closed)
 		pro__sim_kick(stream->peer, &stream->peer->writers);
 	return true;
 }
@@ -291,7 +290,7 @@ bool pro__sim_stream_is_writable(const struct sim_object *object)
 {
 	const struct sim_stream *stream = const_stream_of(object);
 
-	if (!stream->is_connected || stream->is_reset || stream->is_write_ended || !stream->peer)
+	if (!stream->is_connected || stream->is_reset || stream->is_write_ended)
 		return true;
 	return pro__sim_pipe_space(&const_stream_of(stream->peer)->in) > 0;
 }
@@ -304,7 +303,7 @@ int pro__sim_stream_write_error(struct sim_stream *stream)
 		stream->is_reset_told = true;
 		return PRO_ECONNRESET;
 	}
-	return stream->is_reset || stream->is_write_ended || !stream->peer ? PRO_EPIPE : 0;
+	return stream->is_reset || stream->is_write_ended ? PRO_EPIPE : 0;
 }
 
 /* What the network does to a connection by chance, drawn whenever something is sent. */
@@ -378,7 +377,7 @@ static void send_end(struct sim_object *object)
 	struct sim_object *peer = stream_of(object)->peer;
 	struct sim_pipe *out;
 
-	if (!peer || stream_of(peer)->is_closed || stream_of(object)->is_write_ended)
+	if (stream_of(peer)->is_closed || stream_of(object)->is_write_ended)
 		return;
 	stream_of(object)->is_write_ended = true;
 	out = &stream_of(peer)->in;

@@ -36,6 +36,7 @@ int main(int argc, char **argv)
 	suite_add_tcase(suite, network_tcase());
 	suite_add_tcase(suite, files_tcase());
 	suite_add_tcase(suite, control_tcase());
+	suite_add_tcase(suite, edges_tcase());
 	suite_add_tcase(suite, sessions_tcase());
 	suite_add_tcase(suite, bugs_tcase());
 	suite_add_tcase(suite, speed_tcase());

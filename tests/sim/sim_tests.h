@@ -83,6 +83,7 @@ TCase *promises_tcase(void);
 TCase *network_tcase(void);
 TCase *files_tcase(void);
 TCase *control_tcase(void);
+TCase *edges_tcase(void);
 TCase *sessions_tcase(void);
 TCase *bugs_tcase(void);
 TCase *speed_tcase(void);
