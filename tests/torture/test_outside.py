@@ -510,7 +510,9 @@ def kill_after(server, size):
         downloads[download.connection] = download
     taken = 0
     while taken < size:
-        for connection in select.select(list(downloads), [], [], DEADLINE)[0]:
+        readable = select.select(list(downloads), [], [], DEADLINE)[0]
+        check(readable, "nothing comes")
+        for connection in readable:
             taken += downloads[connection].take()
     server.kill()
     for download in downloads.values():
