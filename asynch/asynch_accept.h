@@ -23,11 +23,13 @@ struct pro_asynch_accept_result {
 };
 
 /* Binds to the listening socket `handle` (PRO_INVALID_HANDLE: the one that the handler owns). Needs
- * handle_accept. Several accepts at once: several objects. [set-up or callback] Since 0.1. */
+ * handle_accept. Several accepts at once: several objects. PRO_EINVAL, PRO_ECLOSED (the handler is
+ * closing and has no handle any more). [set-up or callback] Since 0.1. */
 PRO_API int pro_asynch_accept_open(struct pro_asynch_accept *acceptor, struct pro_handler *handler,
 		pro_handle handle, const void *completion_key);
 
-/* PRO_EBUSY, PRO_ECLOSED. [any thread] Since 0.1. */
+/* Takes one connection when there is one. PRO_EINVAL when it was not opened, PRO_EBUSY,
+ * PRO_ECLOSED, PRO_EFORKED. [any thread] ACE: ACE_Asynch_Accept::accept. Since 0.1. */
 PRO_API int pro_asynch_accept_accept(struct pro_asynch_accept *acceptor);
 
 PRO_END_DECLS

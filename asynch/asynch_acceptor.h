@@ -56,6 +56,7 @@ struct pro_asynch_acceptor {
 	struct pro_asynch_accept accepts[PRO_ACCEPTS_MAX];
 };
 
+/* The defaults. [any thread] Since 0.1. */
 PRO_API void pro_asynch_acceptor_options_init(struct pro_asynch_acceptor_options *options);
 
 /* Listens on `local` with the default options and posts the accepts. The acceptor is the caller's
@@ -77,7 +78,8 @@ PRO_API struct pro_proactor *pro_asynch_acceptor_proactor(
  * thread] Since 0.1. */
 PRO_API const struct pro_addr *pro_asynch_acceptor_addr(const struct pro_asynch_acceptor *acceptor);
 
-/* Posts accepts that should_reissue_accept let rest. [callback] Since 0.1. */
+/* Posts accepts that should_reissue_accept let rest. PRO_EINVAL, PRO_ECLOSED. [callback] Since 0.1.
+ */
 PRO_API int pro_asynch_acceptor_accept(struct pro_asynch_acceptor *acceptor);
 
 /* Stops listening; connections stay. As pro_handler_close. [any thread] Since 0.1. */

@@ -20,13 +20,13 @@ struct pro_asynch_connect_result {
 	const struct pro_addr *remote; /* valid during the callback */
 };
 
-/* Needs handle_connect. [set-up or callback] Since 0.1. */
+/* Binds to its handler. Needs handle_connect. PRO_EINVAL. [set-up or callback] Since 0.1. */
 PRO_API int pro_asynch_connect_open(struct pro_asynch_connect *connector,
 		struct pro_handler *handler, const void *completion_key);
 
 /* Makes a socket, binds it to `local` unless that is NULL, and connects it to `remote`. Both are
  * copied. An immediate refusal, too, arrives in the callback. PRO_EINVAL for an empty address,
- * PRO_EBUSY, PRO_ECLOSED. [any thread] Since 0.1. */
+ * PRO_EBUSY, PRO_ECLOSED, PRO_EFORKED. [any thread] ACE: ACE_Asynch_Connect::connect. Since 0.1. */
 PRO_API int pro_asynch_connect_connect(struct pro_asynch_connect *connector,
 		const struct pro_addr *remote, const struct pro_addr *local);
 

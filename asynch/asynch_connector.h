@@ -43,22 +43,25 @@ struct pro_asynch_connector {
 	PRO_ATOMIC(uint32_t) cancelled; /* the attempt that is to end */
 };
 
-/* [set-up] PRO_EINVAL when make_handler is missing. Since 0.1. */
+/* Binds a connector to its class and its proactor. PRO_EINVAL when make_handler is missing.
+ * [set-up] Since 0.1. */
 PRO_API int pro_asynch_connector_open(struct pro_asynch_connector *connector,
 		const struct pro_asynch_connector_vtbl *vtbl, struct pro_proactor *proactor);
 
 /* Gives each later connect, the look-up of its name included, `timeout_ms` milliseconds altogether.
- * PRO_NO_TIMEOUT by default. [set-up or callback] Since 0.1. */
+ * PRO_NO_TIMEOUT by default. PRO_EINVAL for other negative values. [set-up or callback] Since 0.1.
+ */
 PRO_API int pro_asynch_connector_set_timeout(
 		struct pro_asynch_connector *connector, int64_t timeout_ms);
 
 /* Connects to `remote`, from `local` unless that is NULL. PRO_EBUSY while one is under way,
- * PRO_ECLOSED, PRO_EINVAL. [callback or set-up] Since 0.1. */
+ * PRO_ECLOSED, PRO_EFORKED, PRO_EINVAL. [callback or set-up] Since 0.1. */
 PRO_API int pro_asynch_connector_connect(struct pro_asynch_connector *connector,
 		const struct pro_addr *remote, const struct pro_addr *local);
 
 /* Connects to "HOST:PORT", "[v6]:PORT" or "unix:PATH"; names are resolved without blocking and
- * their addresses tried in order. PRO_EINVAL. [callback or set-up] Since 0.1. */
+ * their addresses tried in order. PRO_EINVAL and PRO_ENAMETOOLONG as pro_addr_parse, and those of
+ * pro_asynch_connector_connect. [callback or set-up] Since 0.1. */
 PRO_API int pro_asynch_connector_connect_to(
 		struct pro_asynch_connector *connector, const char *text);
 

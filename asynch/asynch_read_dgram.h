@@ -23,12 +23,12 @@ struct pro_asynch_read_dgram_result {
 };
 
 /* Binds to the datagram socket `handle` (PRO_INVALID_HANDLE: the one that the handler owns). Needs
- * handle_read_dgram. [set-up or callback] Since 0.1. */
+ * handle_read_dgram. PRO_EINVAL, PRO_ECLOSED. [set-up or callback] Since 0.1. */
 PRO_API int pro_asynch_read_dgram_open(struct pro_asynch_read_dgram *reader,
 		struct pro_handler *handler, pro_handle handle, const void *completion_key);
 
 /* Receives one datagram into the spaces of `chain` (a block and its cont). PRO_EINVAL without
- * space; PRO_EBUSY, PRO_ECLOSED. [any thread] ACE: recv. Since 0.1. */
+ * space; PRO_EBUSY, PRO_ECLOSED, PRO_EFORKED. [any thread] ACE: recv. Since 0.1. */
 PRO_API int pro_asynch_read_dgram_recv(
 		struct pro_asynch_read_dgram *reader, struct pro_message_block *chain);
 

@@ -21,12 +21,12 @@ struct pro_asynch_resolve_result {
 	const struct pro_addr *found; /* valid during the callback */
 };
 
-/* Needs handle_resolve. [set-up or callback] Since 0.1. */
+/* Binds to its handler. Needs handle_resolve. PRO_EINVAL. [set-up or callback] Since 0.1. */
 PRO_API int pro_asynch_resolve_open(struct pro_asynch_resolve *resolver,
 		struct pro_handler *handler, const void *completion_key);
 
 /* Resolves "HOST:PORT" or "[HOST]:PORT", numeric hosts too. PRO_EINVAL for text that is no such
- * thing, PRO_EBUSY, PRO_ECLOSED. [any thread] Since 0.1. */
+ * thing, PRO_EBUSY, PRO_ECLOSED, PRO_EFORKED. [any thread] Since 0.1. */
 PRO_API int pro_asynch_resolve_resolve(struct pro_asynch_resolve *resolver, const char *text);
 
 PRO_END_DECLS

@@ -21,17 +21,19 @@ struct pro_asynch_timer_result {
 	bool is_final;
 };
 
-/* Needs handle_time_out. [set-up or callback] Since 0.1. */
+/* Binds to its handler. Needs handle_time_out. PRO_EINVAL. [set-up or callback] Since 0.1. */
 PRO_API int pro_asynch_timer_open(
 		struct pro_asynch_timer *timer, struct pro_handler *handler, const void *completion_key);
 
 /* Expires once, `delay_ms` milliseconds from now, never early: 0 at the next turn of the loop,
  * PRO_EINVAL for negative values; delays beyond 584 million years never expire. PRO_EBUSY while it
- * runs, PRO_ECLOSED. Allocates nothing. [any thread] Since 0.1. */
+ * runs, PRO_ECLOSED, PRO_EFORKED. Allocates nothing. [any thread] ACE: schedule_timer. Since 0.1.
+ */
 PRO_API int pro_asynch_timer_schedule(struct pro_asynch_timer *timer, int64_t delay_ms);
 
 /* Expires `delay_ms` from now and then every `interval_ms` (at least 1) without drifting. Intervals
- * that the loop missed are counted, not repeated. [any thread] Since 0.1. */
+ * that the loop missed are counted, not repeated. Errors as schedule. [any thread] ACE:
+ * schedule_repeating_timer. Since 0.1. */
 PRO_API int pro_asynch_timer_schedule_repeating(
 		struct pro_asynch_timer *timer, int64_t delay_ms, int64_t interval_ms);
 

@@ -31,7 +31,7 @@ struct pro_asynch_transmit_file_result {
 };
 
 /* Binds to the socket `handle` (PRO_INVALID_HANDLE: the one that the handler owns). Needs
- * handle_transmit_file. [set-up or callback] Since 0.1. */
+ * handle_transmit_file. PRO_EINVAL, PRO_ECLOSED. [set-up or callback] Since 0.1. */
 PRO_API int pro_asynch_transmit_file_open(struct pro_asynch_transmit_file *sender,
 		struct pro_handler *handler, pro_handle handle, const void *completion_key);
 

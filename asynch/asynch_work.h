@@ -25,14 +25,15 @@ struct pro_asynch_work_result {
 	void *argument;
 };
 
-/* Needs handle_work. PRO_EINVAL. [set-up or callback] Since 0.1. */
+/* Binds to its handler. Needs handle_work. PRO_EINVAL. [set-up or callback] Since 0.1. */
 PRO_API int pro_asynch_work_open(
 		struct pro_asynch_work *work, struct pro_handler *handler, const void *completion_key);
 
 /* Calls function(argument) once, on one of options.worker_threads threads, in the order of the
  * starts; files that only block and host names share them. In a simulated world it is called on the
  * loop. PRO_EFULL when options.works_max of them are on their way, PRO_EBUSY, PRO_ECLOSED,
- * PRO_EINVAL without a function. `argument` is borrowed until the callback. [any thread] Since 0.1.
+ * PRO_EFORKED, PRO_EINVAL without a function. `argument` is borrowed until the callback. [any
+ * thread] Since 0.1.
  */
 PRO_API int pro_asynch_work_run(
 		struct pro_asynch_work *work, int (*function)(void *argument), void *argument);

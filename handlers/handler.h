@@ -100,7 +100,7 @@ PRO_API bool pro_handler_is_closing(const struct pro_handler *handler);
  * closes it too. [set-up or callback] Since 0.1. */
 PRO_API void pro_handler_set_handle(struct pro_handler *handler, pro_handle handle);
 /* That handle; PRO_INVALID_HANDLE from a close on. Where another thread may close the handler, its
- * number may be another's when it is used. */
+ * number may be another's when it is used. [any thread] Since 0.1. */
 PRO_API pro_handle pro_handler_handle(const struct pro_handler *handler);
 
 /* [any thread] Since 0.1. */
@@ -113,7 +113,8 @@ PRO_API int pro_handler_post(
 		struct pro_handler *handler, struct pro_message_block *block, const void *act);
 
 /* Runs handle_wakeup from the loop at least once after this call; calls before it runs are one.
- * Never allocates. PRO_ECLOSED, PRO_EINVAL. [any thread] ACE: post_wakeup_completions. Since 0.1.
+ * Never allocates. PRO_ECLOSED, PRO_EFORKED, PRO_EINVAL. [any thread] ACE: post_wakeup_completions.
+ * Since 0.1.
  */
 PRO_API int pro_handler_wakeup(struct pro_handler *handler);
 

@@ -30,7 +30,9 @@ struct pro_file_status {
 };
 
 /* Opens the file `path` of the system, anywhere, whatever it is. For paths that the program's owner
- * chose. The caller closes it with pro_proactor_close_handle. [any thread] Since 0.1. */
+ * chose. The caller closes it with pro_proactor_close_handle. PRO_EINVAL for flags that do not go
+ * together, PRO_ENOENT, PRO_EACCES, PRO_EEXIST, PRO_EISDIR, PRO_EMFILE and what else the system
+ * says. [any thread] open, CreateFile. Since 0.1. */
 PRO_API int pro_file_open(
 		struct pro_proactor *proactor, const char *path, unsigned flags, pro_handle *handle);
 
@@ -38,7 +40,7 @@ PRO_API int pro_file_open(
  * PRO_EACCES. [any thread] Since 0.1. */
 PRO_API int pro_file_root_open(
 		struct pro_proactor *proactor, const char *path, struct pro_file_root **root);
-/* Accepts NULL. Since 0.1. */
+/* Accepts NULL. [any thread], when nobody uses the root any more. Since 0.1. */
 PRO_API void pro_file_root_close(struct pro_file_root *root);
 
 /* Opens the regular file `name` (UTF-8, `/` between parts, relative) below `root` in `*handle` and
@@ -50,19 +52,21 @@ PRO_API void pro_file_root_close(struct pro_file_root *root);
 PRO_API int pro_file_root_open_file(struct pro_file_root *root, const char *name, unsigned flags,
 		pro_handle *handle, struct pro_file_status *status);
 
-/* Status of `name` below `root` ("" or "." is the root itself), with the same refusals. [any
- * thread] Since 0.1. */
+/* Status of `name` below `root` ("" or "." is the root itself). PRO_ENOENT, PRO_ENOTDIR, and
+ * PRO_EESCAPE, PRO_ENAME, PRO_ENAMETOOLONG as above. [any thread] Since 0.1. */
 PRO_API int pro_file_root_status(
 		struct pro_file_root *root, const char *name, struct pro_file_status *status);
 
 /* Calls `entry` for each name in the directory `name` below `root`, but `.` and `..`, in no order,
- * until it returns non-zero; returns that, 0 or an error. `entry_name` is the system's bytes and
+ * until it returns non-zero; returns that, 0 or an error: PRO_ENOENT, PRO_ENOTDIR, PRO_EACCES,
+ * PRO_EFULL above ten million names, and the refusals above. `entry_name` is the system's bytes and
  * not to be trusted. [any thread] Since 0.1. */
 PRO_API int pro_file_root_list(struct pro_file_root *root, const char *name,
 		int (*entry)(void *context, const char *entry_name, enum pro_file_type type),
 		void *context);
 
-/* Status of an open file. [any thread] Since 0.1. */
+/* Status of an open file. PRO_EINVAL, PRO_EBADF. [any thread] fstat, GetFileInformationByHandle.
+ * Since 0.1. */
 PRO_API int pro_file_status(
 		struct pro_proactor *proactor, pro_handle handle, struct pro_file_status *status);
 

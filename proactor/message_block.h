@@ -62,20 +62,23 @@ PRO_API struct pro_message_block *pro_message_block_duplicate(
  * Since 0.1. */
 PRO_API void pro_message_block_release(struct pro_message_block *block);
 
-/* rd = wr = 0. Since 0.1. */
+/* What changes or reads a block's positions is for the one thread that uses the block. */
+
+/* rd = wr = 0. [one thread] ACE: reset. Since 0.1. */
 PRO_API void pro_message_block_reset(struct pro_message_block *block);
 /* Moves the unread bytes to the front, so not for constants. PRO_EBUSY when other blocks share the
- * bytes. Since 0.1. */
+ * bytes. [one thread] ACE: crunch. Since 0.1. */
 PRO_API int pro_message_block_crunch(struct pro_message_block *block);
-/* Appends `length` bytes. PRO_EFULL when they do not fit; nothing is then copied. Since 0.1. */
+/* Appends `length` bytes. PRO_EFULL when they do not fit; nothing is then copied. [one thread] ACE:
+ * copy. Since 0.1. */
 PRO_API int pro_message_block_copy(
 		struct pro_message_block *block, const void *bytes, size_t length);
 /* Appends formatted text without its NUL. PRO_EFULL when it does not fit, PRO_EINVAL when the
  * system can not format it, PRO_ENOMEM (only for text that fits to the last byte); nothing is then
- * added. Since 0.1. */
+ * added. [one thread] Since 0.1. */
 PRO_API int pro_message_block_printf(struct pro_message_block *block, const char *format, ...)
 		PRO_PRINTF(2, 3);
-/* Unread bytes of the block and its whole cont chain. Since 0.1. */
+/* Unread bytes of the block and its whole cont chain. [one thread] ACE: total_length. Since 0.1. */
 PRO_API size_t pro_message_block_total_length(const struct pro_message_block *block);
 /* How many blocks share the bytes; 1 for the caller's bytes. [any thread] Since 0.1. */
 PRO_API unsigned pro_message_block_reference_count(const struct pro_message_block *block);

@@ -223,7 +223,9 @@ PRO_API int pro_operation_cancel(struct pro_operation *operation);
 PRO_API int pro_operation_set_timeout(struct pro_operation *operation, int64_t timeout_ms);
 
 /* As pro_operation_set_timeout, but the time starts anew whenever bytes move: for long transfers to
- * slow peers. Each call of either replaces the other. [set-up or callback] Since 0.1. */
+ * slow peers. Each call of either replaces the other; errors as there. [set-up or callback] Since
+ * 0.1.
+ */
 PRO_API int pro_operation_set_stall_timeout(struct pro_operation *operation, int64_t timeout_ms);
 
 /* The asynchronous completion token that results of later starts carry. [set-up or callback] Since

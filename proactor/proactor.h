@@ -83,6 +83,7 @@ struct pro_proactor_statistics {
 	uint64_t worker_threads; /* running now */
 };
 
+/* The defaults. [any thread] Since 0.1. */
 PRO_API void pro_proactor_options_init(struct pro_proactor_options *options);
 
 /* A new proactor in `*proactor`, which the caller destroys; `options` NULL means the defaults. On
@@ -95,23 +96,29 @@ PRO_API int pro_proactor_create(struct pro_proactor **proactor,
 /* Shuts down as pro_proactor_shutdown does, runs the loop on the calling thread until every handler
  * is closed, and frees the proactor. Accepts NULL. PRO_EBUSY when a thread runs the loop (or from
  * inside a callback), PRO_ETHREAD when the port is bound to another thread that is still alive and
- * something is in flight: nothing has happened then. ACE: ~ACE_Proactor. Since 0.1. */
+ * something is in flight: nothing has happened then. In a forked child it frees the child's copy
+ * and calls no handle_close. Every call of another thread on it must have returned. [any thread]
+ * ACE: ~ACE_Proactor. Since 0.1. */
 PRO_API int pro_proactor_destroy(struct pro_proactor *proactor);
 
 /* The process-wide proactor with default options, created at the first call; NULL when it can not
  * be had. [any thread] ACE: ACE_Proactor::instance. Since 0.1. */
 PRO_API struct pro_proactor *pro_proactor_instance(void);
-/* Destroys it; as pro_proactor_destroy. ACE: close_singleton. Since 0.1. */
+/* Destroys it; PRO_EBUSY and PRO_ETHREAD as pro_proactor_destroy, 0 when there is none. [one
+ * thread, while nobody uses it] ACE: close_singleton. Since 0.1. */
 PRO_API int pro_proactor_close_singleton(void);
 
 /* Runs the loop until pro_proactor_end_event_loop, or until a shutdown is complete. 0, or PRO_EBUSY
  * when a thread (this one too) runs it already, PRO_ETHREAD when the proactor is bound to another
  * thread (a single-threaded proactor belongs to the first thread that runs it), PRO_EFORKED.
- * Returns 0 at once when the loop has been ended and not reset. ACE: run_event_loop. Since 0.1. */
+ * Returns 0 at once when the loop has been ended and not reset. [any thread, which becomes the
+ * loop's] ACE: run_event_loop. Since 0.1. */
 PRO_API int pro_proactor_run_event_loop(struct pro_proactor *proactor);
 
 /* As run_event_loop, for at most `limit_ms` milliseconds: it returns 0 when they are over, not
- * before (unless ended). ACE: run_event_loop(tv). Since 0.1. */
+ * before (unless ended or shut down). PRO_EINVAL for negative values but PRO_NO_TIMEOUT, and the
+ * errors of run_event_loop. [any thread, which becomes the loop's] ACE: run_event_loop(tv). Since
+ * 0.1. */
 PRO_API int pro_proactor_run_event_loop_for(struct pro_proactor *proactor, int64_t limit_ms);
 
 /* Makes the loop return after the callback that runs; each thread of a shared one after what it has
@@ -124,8 +131,9 @@ PRO_API void pro_proactor_reset_event_loop(struct pro_proactor *proactor);
 PRO_API bool pro_proactor_event_loop_done(const struct pro_proactor *proactor);
 
 /* Waits at most `timeout_ms` (0: poll; PRO_NO_TIMEOUT: for ever) for completions and runs their
- * callbacks. Returns how many callbacks ran, 0 when the time was over, or a negative error as
- * run_event_loop. ACE: handle_events. Since 0.1. */
+ * callbacks. Returns how many callbacks ran, 0 when the time was over (or the loop ended), or a
+ * negative error as run_event_loop_for. [any thread, which becomes the loop's] ACE: handle_events.
+ * Since 0.1. */
 PRO_API int pro_proactor_handle_events(struct pro_proactor *proactor, int64_t timeout_ms);
 
 /* A callback that is going to block says so: then a spare thread of the loop takes its place, and
@@ -144,11 +152,11 @@ PRO_API void pro_proactor_shutdown(struct pro_proactor *proactor);
  * ACE: get_handle. Since 0.1. */
 PRO_API pro_handle pro_proactor_get_handle(struct pro_proactor *proactor);
 
-/* Fills `report`; its `size` is set by the caller. [any thread] Since 0.1. */
+/* Fills `report`; its `size` is set by the caller, else PRO_EINVAL. [any thread] Since 0.1. */
 PRO_API int pro_proactor_report(
 		const struct pro_proactor *proactor, struct pro_proactor_report *report);
-/* Fills `statistics`; its `size` is set by the caller. Exact on the loop's thread, a snapshot
- * elsewhere. [any thread] Since 0.1. */
+/* Fills `statistics`; its `size` is set by the caller, else PRO_EINVAL. Exact on the loop's thread,
+ * a snapshot elsewhere. [any thread] Since 0.1. */
 PRO_API int pro_proactor_statistics(
 		const struct pro_proactor *proactor, struct pro_proactor_statistics *statistics);
 

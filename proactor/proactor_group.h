@@ -18,6 +18,7 @@ struct pro_proactor_group_options {
 	struct pro_proactor_options proactor; /* of each; concurrency 1 and not shared */
 };
 
+/* The defaults. [any thread] Since 0.1. */
 PRO_API void pro_proactor_group_options_init(struct pro_proactor_group_options *options);
 
 /* A new group in `*group`, which the caller destroys; no thread runs yet. `options` NULL means the
@@ -36,8 +37,8 @@ PRO_API int pro_proactor_group_start(struct pro_proactor_group *group);
  * Since 0.1. */
 PRO_API void pro_proactor_group_stop(struct pro_proactor_group *group);
 
-/* Stops the group, destroys its proactors and frees it. Accepts NULL. As pro_proactor_destroy.
- * [one thread at a time] Since 0.1. */
+/* Stops the group, destroys its proactors and frees it. Accepts NULL. PRO_EBUSY and PRO_ETHREAD as
+ * pro_proactor_destroy: it can be tried again. [one thread at a time] Since 0.1. */
 PRO_API int pro_proactor_group_destroy(struct pro_proactor_group *group);
 
 /* How many there are, and each of them. [any thread] Since 0.1. */

@@ -5,6 +5,9 @@
  * memory; the seed decides in which order things happen and what goes wrong. The same seed is the
  * same run, to the bit, with any compiler. docs/simulation.md teaches how to use it.
  *
+ * Every call here is for the one thread to which a world belongs, and all are since 0.1. ACE has
+ * nothing like it.
+ *
  * What the handlers need for that: they take time, randomness, sockets and files from the proactor
  * only, and have no threads of their own.
  *
@@ -97,11 +100,12 @@ struct pro_sim_options {
 	void *trace_context;
 };
 
+/* The defaults. */
 PRO_API void pro_sim_options_init(struct pro_sim_options *options);
 
 /* A world in `*sim`; `options` NULL means the defaults. PRO_EINVAL, PRO_ENOMEM. A world and all
  * that lives in it belong to one thread. Later calls that find no memory for the world itself end
- * the program. Since 0.1. */
+ * the program. */
 PRO_API int pro_sim_create(struct pro_sim **sim, const struct pro_sim_options *options);
 
 /* Ends the proactors that still live in it, as pro_sim_end, and frees it. Accepts NULL. */
@@ -112,7 +116,7 @@ PRO_API void pro_sim_destroy(struct pro_sim *sim);
 /* A proactor in the world: a process on a machine of its own, called `name` in traces, with the
  * address 10.0.0.n or fd00::n, n = 1 for the first. `options` may be NULL; its port is ignored. The
  * caller destroys it, or leaves that to pro_sim_end. PRO_EFULL above PRO_SIM_PROACTORS_MAX. A
- * proactor that is made by pro_proactor_create with options.sim set lives in it too. Since 0.1. */
+ * proactor that is made by pro_proactor_create with options.sim set lives in it too. */
 PRO_API int pro_sim_proactor_create(struct pro_sim *sim, const char *name,
 		const struct pro_proactor_options *options, struct pro_proactor **proactor);
 
@@ -121,16 +125,16 @@ PRO_API int pro_sim_proactor_create(struct pro_sim *sim, const char *name,
 /* Lets the next thing happen: a packet arrives, a disk answers, a proactor runs its loop once. 1,
  * or 0 when nothing can happen any more; PRO_ECANCELED when a failure was found or the step to stop
  * at is reached, PRO_EBUSY inside a callback. Not needed while a loop is run: a loop that waits
- * lets the world and the loops of all other proactors go on. Since 0.1. */
+ * lets the world and the loops of all other proactors go on. */
 PRO_API int pro_sim_step(struct pro_sim *sim);
 
 /* Steps until `condition` holds (NULL: for the whole time), at most `limit_ms` of virtual time. 0,
- * PRO_ETIMEDOUT (for a condition), PRO_ECANCELED and PRO_EBUSY as pro_sim_step. Since 0.1. */
+ * PRO_ETIMEDOUT (for a condition), PRO_ECANCELED and PRO_EBUSY as pro_sim_step. */
 PRO_API int pro_sim_run_until(
 		struct pro_sim *sim, bool (*condition)(void *context), void *context, int64_t limit_ms);
 
 /* Shuts the proactors down, waits for the last handle_close, destroys them and looks at what is
- * left. 0, or PRO_ECANCELED when a failure was found, now or before. Since 0.1. */
+ * left. 0, or PRO_ECANCELED when a failure was found, now or before. */
 PRO_API int pro_sim_end(struct pro_sim *sim);
 
 /* Memory that is filled with a pattern when it is allocated and when it is freed, and looked at
@@ -215,17 +219,21 @@ PRO_API int pro_sim_add_host(struct pro_sim *sim, const char *name, const struct
 /* ---- files: names are separated by `/`, from the one root ---- */
 
 /* Makes the file and the directories above it, and writes `bytes` at `offset`. Such changes are on
- * the disk for good and need no space. PRO_EISDIR, PRO_ENOTDIR. */
+ * the disk for good and need no space. PRO_EISDIR, PRO_ENOTDIR, PRO_EEXIST for what is no file. */
 PRO_API int pro_sim_file_write(
 		struct pro_sim *sim, const char *path, uint64_t offset, const void *bytes, size_t length);
-/* The bytes at `offset`, fewer at the end of the file, in *length. PRO_ENOENT, PRO_EISDIR. */
+/* The bytes at `offset`, fewer at the end of the file, in *length. These and the next: PRO_ENOENT,
+ * PRO_ENOTDIR, PRO_EISDIR for what is no file. */
 PRO_API int pro_sim_file_read(
 		struct pro_sim *sim, const char *path, uint64_t offset, void *bytes, size_t *length);
 PRO_API int pro_sim_file_size(struct pro_sim *sim, const char *path, uint64_t *size);
 PRO_API int pro_sim_file_resize(struct pro_sim *sim, const char *path, uint64_t size);
+/* With all below it; the root is PRO_EISDIR. */
 PRO_API int pro_sim_file_remove(struct pro_sim *sim, const char *path);
+/* 0 when it is there; PRO_EEXIST for another thing of that name, PRO_ENOTDIR. */
 PRO_API int pro_sim_make_directory(struct pro_sim *sim, const char *path);
-/* A symbolic link, and a thing that is neither file nor directory. */
+/* A symbolic link, and a thing that is neither file nor directory. PRO_EISDIR, PRO_EEXIST,
+ * PRO_ENOTDIR. */
 PRO_API int pro_sim_make_link(struct pro_sim *sim, const char *path);
 PRO_API int pro_sim_make_device(struct pro_sim *sim, const char *path);
 /* The space of the disk; less than is used means that it is full. */
@@ -281,6 +289,7 @@ struct pro_sim_verdict {
 	char text[8192]; /* all of it, with the latest events and how to see it again */
 };
 
+/* The defaults. */
 PRO_API void pro_sim_test_init(struct pro_sim_test *test);
 
 /* Runs the seeds, and of the first that fails (a check, a crash, a hang) finds fewer faults and a
@@ -290,9 +299,7 @@ PRO_API void pro_sim_test_init(struct pro_sim_test *test);
  * The environment overrides: PROACTOR_SIM_SEED (this one only, in this process),
  * PROACTOR_SIM_SEEDS (how many), PROACTOR_SIM_FAULTS (names), PROACTOR_SIM_PARAMETER,
  * PROACTOR_SIM_STEP (stop there), PROACTOR_SIM_TRACE (a file for the events, "-" for the standard
- * error). A value that makes no sense is PRO_EINVAL; which it is stands in verdict->text. Since
- * 0.1.
- */
+ * error). A value that makes no sense is PRO_EINVAL; which it is stands in verdict->text. */
 PRO_API int pro_sim_test(const struct pro_sim_test *test, struct pro_sim_verdict *verdict);
 
 /* Does nothing: set a breakpoint here. It is called when a run reaches the step to stop at. */

@@ -25,30 +25,37 @@ enum pro_socket_option {
 PRO_API int pro_socket_listen(struct pro_proactor *proactor, const struct pro_addr *local,
 		unsigned backlog, pro_handle *handle);
 
-/* A datagram socket bound to `local` (NULL: unbound, of `family`) in `*handle`. [any thread] Since
- * 0.1. */
+/* A datagram socket bound to `local` (NULL: unbound, of `family`) in `*handle`, which the caller
+ * closes or gives to a handler. PRO_EINVAL, PRO_EADDRINUSE, PRO_EACCES, PRO_EMFILE, … [any thread]
+ * Since 0.1. */
 PRO_API int pro_socket_dgram(struct pro_proactor *proactor, enum pro_family family,
 		const struct pro_addr *local, pro_handle *handle);
 
-/* Two connected stream sockets. PRO_ENOTSUP where the system has none. [any thread] Since 0.1. */
+/* Two connected stream sockets, which the caller closes or gives to handlers. PRO_EINVAL,
+ * PRO_EMFILE, PRO_ENOTSUP where the system has none. [any thread] socketpair. Since 0.1. */
 PRO_API int pro_socket_pair(struct pro_proactor *proactor, pro_handle handles[2]);
 
-/* [any thread] Since 0.1. */
+/* The address that the socket is bound to, and that of its peer, in `*addr`. PRO_EINVAL, PRO_EBADF,
+ * PRO_ENOTSOCK, PRO_ENOTCONN. [any thread] getsockname, getpeername. Since 0.1. */
 PRO_API int pro_socket_local_addr(
 		struct pro_proactor *proactor, pro_handle handle, struct pro_addr *addr);
 PRO_API int pro_socket_remote_addr(
 		struct pro_proactor *proactor, pro_handle handle, struct pro_addr *addr);
+/* Sets `option` to `value`. PRO_EINVAL, PRO_EBADF, PRO_ENOTSOCK, PRO_ENOTSUP where the socket has
+ * no such option. [any thread] setsockopt. Since 0.1. */
 PRO_API int pro_socket_set_option(
 		struct pro_proactor *proactor, pro_handle handle, enum pro_socket_option option, int value);
 
 /* Ends the sending direction: the peer reads the end of the stream; reading goes on. Bytes still
  * queued in a write stream are not waited for: see pro_asynch_write_stream_shutdown. PRO_ENOTCONN
- * for a listener or a datagram socket. [any thread] Since 0.1. */
+ * for a listener or a datagram socket, PRO_EINVAL, PRO_EBADF, PRO_ENOTSOCK. [any thread] shutdown.
+ * Since 0.1. */
 PRO_API int pro_socket_shutdown_write(struct pro_proactor *proactor, pro_handle handle);
 
 /* Closes a socket or file that no handler owns. Operations in flight on it complete with
  * PRO_ECANCELED first; later starts on the old number complete with PRO_EBADF. ONLY this or a
- * handler may close a handle that operations were opened on. [any thread] Since 0.1. */
+ * handler may close a handle that operations were opened on. PRO_EINVAL. [any thread] close,
+ * CloseHandle. Since 0.1. */
 PRO_API int pro_proactor_close_handle(struct pro_proactor *proactor, pro_handle handle);
 
 PRO_END_DECLS

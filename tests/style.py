@@ -210,6 +210,28 @@ def public_headers_compile_alone_as_cxx17():
             for problem in compile_alone(compiler, "c++", "c++17")]
 
 
+def undocumented(name):
+    """Public functions of a header whose comment lacks who may call it or since when. What the
+    first comment of the header says of all goes for each."""
+    text = read(name)
+    first, comment = text[:text.index("*/")], ""
+    for part in re.split(r"(/\*.*?\*/)", text, flags=re.DOTALL):
+        if part.startswith("/*"):
+            comment = first + part
+            continue
+        for function in re.findall(r"^PRO_API\s[^;{]*?\b(pro_\w+)\s*\(", part, re.MULTILINE):
+            for what, pattern in (("who may call it", r"\[[a-z]|one thread"),
+                                  ("since when", r"[Ss]ince[\s*]+0\.")):
+                if not re.search(pattern, comment):
+                    yield "%s: %s does not say %s" % (name, function, what)
+
+
+@check
+def public_functions_say_who_may_call_them_and_since_when():
+    return [problem for name in sorted(public_headers().values())
+            for problem in undocumented(name)]
+
+
 def defined_symbols(*arguments):
     result = run(["nm", "--defined-only", *arguments])
     if result.returncode:
