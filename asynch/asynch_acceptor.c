@@ -27,13 +27,26 @@ static void acceptor_rest(struct pro_asynch_acceptor *acceptor, unsigned index)
 {
 	unsigned delay = acceptor->back_off_ms;
 
-	if (acceptor->resting == 0) {
-		/* A start that fails means that the acceptor closes: then nothing is to be tried again. */
-		if (pro_asynch_timer_schedule(&acceptor->back_off, (int64_t)delay))
-			return;
-		acceptor->back_off_ms = delay * 2 < BACK_OFF_MOST_MS ? delay * 2 : BACK_OFF_MOST_MS;
-	}
 	acceptor->resting |= 1u << index;
+	/* A start that fails means that the acceptor closes, or that the timer runs already. */
+	if (pro_operation_in_flight(&acceptor->back_off.operation) ||
+			pro_asynch_timer_schedule(&acceptor->back_off, (int64_t)delay))
+		return;
+	acceptor->back_off_ms = delay * 2 < BACK_OFF_MOST_MS ? delay * 2 : BACK_OFF_MOST_MS;
+}
+
+/* Posts the first that rests. All of them would try, fail and rest together under a shortage; one
+ * finds out whether it is over, and each that gets a connection brings one more. */
+static void acceptor_wake_one(struct pro_asynch_acceptor *acceptor)
+{
+	for (unsigned index = 0; index < acceptor->accepts_count; index++) {
+		if (!(acceptor->resting & (1u << index)))
+			continue;
+		acceptor->resting &= ~(1u << index);
+		acceptor_reissue(acceptor, index);
+		if (pro_operation_in_flight(&acceptor->accepts[index].operation))
+			return;
+	}
 }
 
 static bool is_shortage(int error)
@@ -144,8 +157,10 @@ static void acceptor_handle_accept(
 			pro_container_of(result->operation, struct pro_asynch_accept, operation);
 	unsigned index = (unsigned)(accept - acceptor->accepts);
 
-	if (!result->error)
+	if (!result->error) {
 		acceptor_connected(acceptor, result);
+		acceptor_wake_one(acceptor);
+	}
 	/* Whatever else went wrong may go wrong again at once, so it rests as well. */
 	if (result->error && result->error != PRO_ECANCELED) {
 		pro_proactor_log(pro_handler_proactor(handler),
@@ -160,16 +175,8 @@ static void acceptor_handle_accept(
 static void acceptor_handle_time_out(
 		struct pro_handler *handler, const struct pro_asynch_timer_result *result)
 {
-	struct pro_asynch_acceptor *acceptor = pro_asynch_acceptor_from_handler(handler);
-	unsigned resting = acceptor->resting;
-	unsigned index;
-
-	if (result->error)
-		return;
-	acceptor->resting = 0;
-	for (index = 0; index < acceptor->accepts_count; index++)
-		if (resting & (1u << index))
-			acceptor_reissue(acceptor, index);
+	if (!result->error)
+		acceptor_wake_one(pro_asynch_acceptor_from_handler(handler));
 }
 
 static void acceptor_handle_close(struct pro_handler *handler)
@@ -204,8 +211,6 @@ int pro_asynch_acceptor_open(struct pro_asynch_acceptor *acceptor,
 	return pro_asynch_acceptor_open_with(acceptor, vtbl, proactor, local, &options);
 }
 
-/* Many accepts of one round would try, fail and rest together under a shortage; one of them is
- * enough then. */
 static int acceptor_open_accepts(struct pro_asynch_acceptor *acceptor)
 {
 	unsigned index;

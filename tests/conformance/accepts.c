@@ -164,6 +164,77 @@ void scenario_acceptor_out_of_descriptors_recovers(struct world *world)
 	echo_server_close(world, &server);
 }
 
+struct seldom {
+	struct pro_asynch_acceptor acceptor; /* first */
+	unsigned tries;
+	unsigned made;
+	bool is_closed;
+};
+
+static struct seldom *seldom_from_acceptor(struct pro_asynch_acceptor *acceptor)
+{
+	return pro_container_of(acceptor, struct seldom, acceptor);
+}
+
+static struct pro_service_handler *seldom_make_handler(struct pro_asynch_acceptor *acceptor)
+{
+	seldom_from_acceptor(acceptor)->made++;
+	return NULL;
+}
+
+static bool seldom_should_reissue(struct pro_asynch_acceptor *acceptor)
+{
+	seldom_from_acceptor(acceptor)->tries++;
+	return true;
+}
+
+static void seldom_handle_close(struct pro_asynch_acceptor *acceptor)
+{
+	seldom_from_acceptor(acceptor)->is_closed = true;
+}
+
+static const struct pro_asynch_acceptor_vtbl seldom_vtbl = {
+		.make_handler = seldom_make_handler,
+		.should_reissue_accept = seldom_should_reissue,
+		.handle_close = seldom_handle_close,
+};
+
+void scenario_many_accepts_out_of_descriptors_try_as_seldom_as_one(struct world *world)
+{
+	enum { PEERS = 2 * PRO_ACCEPTS_MAX };
+	struct pro_asynch_acceptor_options options;
+	struct seldom seldom = {.tries = 0};
+	struct pro_addr any = world_addr(ANY_INET);
+	const struct pro_addr *addr = pro_asynch_acceptor_addr(&seldom.acceptor);
+	unsigned made;
+	int peers[PEERS];
+
+	world->is_traced = false;
+	world_open(world);
+	pro_asynch_acceptor_options_init(&options);
+	options.initial_accepts = PRO_ACCEPTS_MAX;
+	ASSERT_OK(pro_asynch_acceptor_open_with(
+			&seldom.acceptor, &seldom_vtbl, world->proactor, &any, &options));
+	world_run_ready(world);
+	for (unsigned i = 0; i < PEERS; i++)
+		peers[i] = os_make_peer(addr);
+	os_limit_descriptors(0);
+	for (unsigned i = 0; i < PEERS; i++)
+		os_connect_peer(peers[i], addr);
+	/* Those posted before may have taken the old limit along. */
+	world_run_for(world, 200);
+	made = seldom.made;
+	world_run_for(world, 800);
+	ck_assert_uint_eq(seldom.made, made);
+	ck_assert_uint_le(seldom.tries, TRIES_A_SECOND);
+	os_unlimit_descriptors();
+	RUN_UNTIL(world, seldom.made == PEERS);
+	for (unsigned i = 0; i < PEERS; i++)
+		os_close(peers[i]);
+	pro_asynch_acceptor_close(&seldom.acceptor);
+	RUN_UNTIL(world, seldom.is_closed);
+}
+
 /* The plain accept reports the error once and leaves the connection in the queue. */
 void scenario_accept_out_of_descriptors_is_an_error_and_keeps_the_connection(struct world *world)
 {

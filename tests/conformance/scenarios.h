@@ -176,6 +176,7 @@
 	X(22, refused_connections_do_not_deafen_the_listener, NEEDS_NOTHING)                           \
 	X(22, connections_that_die_in_the_queue_do_not_deafen_the_listener, NEEDS_SYSTEM)              \
 	X(22, acceptor_out_of_descriptors_recovers, NEEDS_LINUX)                                       \
+	X(22, many_accepts_out_of_descriptors_try_as_seldom_as_one, NEEDS_LINUX)                       \
 	X(22, accept_out_of_descriptors_is_an_error_and_keeps_the_connection, NEEDS_LINUX)             \
 	X(22, connect_out_of_descriptors_is_an_error, NEEDS_LINUX)                                     \
 	X(22, acceptor_on_a_taken_address_fails_and_leaks_nothing, NEEDS_NOTHING)                      \
