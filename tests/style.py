@@ -372,6 +372,16 @@ def shell_scripts_parse():
 
 
 @check
+def errors_and_functions_stand_in_their_documents():
+    errors, threading = read("docs/errors.md"), read("docs/threading.md")
+    problems = ["docs/errors.md lacks %s" % row for row in (
+        "| `PRO_%s` | %s | %s |" % entry for entry in
+        re.findall(r'X\((\w+), (-\d+), "([^"]*)"\)', read("proactor/error.h"))) if row not in errors]
+    return problems + ["docs/threading.md lacks %s" % name for name in sorted(declared_functions())
+                       if "`%s`" % name not in threading and not name.startswith("pro_sim_")]
+
+
+@check
 def links_in_documents_lead_somewhere():
     problems = []
     for name in files(".md"):
