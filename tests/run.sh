@@ -234,6 +234,10 @@ check_valgrind()
 	# shellcheck disable=SC2086 # a command
 	one "valgrind: sim_example" $memory build-debug/tests/sim_example
 	unset PROACTOR_SIM_SEEDS
+	for case in control edges network files promises; do
+		# shellcheck disable=SC2086 # a command
+		one "valgrind: sim, $case" env CK_FORK=no CK_RUN_CASE=$case $memory build-debug/tests/sim
+	done
 	for target in operations file_lines chat_lines message_block; do
 		# shellcheck disable=SC2086 # a command
 		one "valgrind: fuzz_$target" $memory build-debug/tests/fuzz/fuzz_$target \
@@ -274,9 +278,9 @@ if [ "$mode" != quick ]; then
 	check_windows
 	# Check itself is not built for it: programs that are clean with it, and those without it.
 	check_preset msan clang -L quick -R \
-		'^(test_(debug|pains|work|epoll|linux_(io|file)|message_block|proactor_group)|sim_example$|fuzz)'
+		'^(test_(debug|pains|work|epoll|linux_(io|file)|message_block|proactor_group)|conformance\.(sim|epoll)$|sim$|sim_example$|fuzz)'
 	check_valgrind
-	check_coverage 94 83
+	check_coverage 95 90
 	if [ "$mode" = long ]; then
 		check_fuzz 120
 	else

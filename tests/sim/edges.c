@@ -171,7 +171,7 @@ START_TEST(allocator_keeps_what_was_freed_for_a_while)
 	ck_assert_ptr_null(allocator->allocate(allocator->context, SIZE_MAX));
 	ck_assert_ptr_null(allocator->reallocate(allocator->context, bytes, SIZE_MAX));
 	if (!os_is_sanitized())
-		ck_assert_ptr_null(allocator->allocate(allocator->context, SIZE_MAX / 2));
+		ck_assert_ptr_null(allocator->allocate(allocator->context, SIZE_MAX / 4));
 	ck_assert_int_eq(bytes[0], 1);
 	allocator->deallocate(allocator->context, bytes);
 	/* More than is kept. */
