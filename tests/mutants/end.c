@@ -246,9 +246,12 @@ static size_t fill_block(struct end *end, struct pro_message_block *block, unsig
 static struct pro_message_block *share_message(struct end *end, const struct slot *slot)
 {
 	struct pro_message_block *block =
-			pro_message_block_create(pro_sim_allocator(end->actor.laws->sim), slot->length);
+			pro_message_block_create(pro_sim_allocator(end->actor.laws->sim), slot->length + 1);
 	struct pro_message_block *shared;
 
+	/* The bytes that are sent do not begin at the first. */
+	pro_message_block_copy(block, "", 1);
+	block->rd = 1;
 	pro_message_block_copy(block, slot->bytes[0], slot->length);
 	shared = pro_message_block_duplicate(block);
 	pro_message_block_release(block);
@@ -563,11 +566,15 @@ static void end_cancel_all_timers(struct end *end)
 			track_cancelled(timers[i], count == running);
 }
 
+static void end_try_too_late(struct end *end);
+
 static void end_act(struct actor *actor, bool on_loop)
 {
 	struct end *end = end_from_actor(actor);
 	struct laws *laws = actor->laws;
 
+	if (!on_loop && actor_is_closing(actor) && end->connection)
+		end_try_too_late(end);
 	if (end_is_over(end) || !end->connection)
 		return;
 	switch (laws_choose(laws, 20)) {

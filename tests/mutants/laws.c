@@ -192,9 +192,14 @@ static int server_open(struct laws_session *session)
 static int machine_start(struct laws_session *session, unsigned number)
 {
 	struct machine *machine = &session->machines[number];
-	int error = pro_sim_proactor_create(
-			session->laws.sim, number ? "client" : "server", NULL, &machine->proactor);
+	struct pro_proactor_options options;
+	int error;
 
+	pro_proactor_options_init(&options);
+	/* So few that readers wait for them. */
+	options.lent_blocks = 1;
+	error = pro_sim_proactor_create(
+			session->laws.sim, number ? "client" : "server", &options, &machine->proactor);
 	if (error)
 		return error;
 	session->machines_count++;

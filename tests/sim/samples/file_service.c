@@ -40,6 +40,7 @@ struct file_client {
 	unsigned file;
 	size_t from; /* of a part: the bytes from .. to, the last one included */
 	size_t to;
+	bool is_suffix; /* that part is asked for by its length */
 };
 
 struct service {
@@ -117,6 +118,20 @@ static void client_choose_task(struct file_client *client)
 	client->kind = (enum kind)pro_sim_choose(sim, KINDS);
 	client->from = (size_t)pro_sim_choose(sim, file_sizes[client->file] + 100);
 	client->to = client->from + (size_t)pro_sim_choose(sim, 20000);
+	client->is_suffix = client->kind == ASK_PART && client->file != NO_FILE &&
+						client->file != CUT_FILE && file_sizes[client->file] > 0 &&
+						pro_sim_choose(sim, 3) == 0;
+	if (client->is_suffix) {
+		client->from %= file_sizes[client->file];
+		client->to = file_sizes[client->file] - 1;
+	}
+}
+
+/* A body that nobody asked for, and that looks like a request, has to be passed over. */
+static const char *choose_body(struct pro_sim *sim)
+{
+	return pro_sim_choose(sim, 4) == 0 ? "Content-Length: 23\r\n\r\nHEAD /file HTTP/1.1\r\n\r\n"
+									   : "\r\n";
 }
 
 static void link_ask(struct file_link *link)
@@ -126,14 +141,19 @@ static void link_ask(struct file_link *link)
 	link->has_asked = true;
 	if (link->client->kind == ASK_LINE) {
 		length = snprintf(link->request, sizeof(link->request), "file%u\n", link->client->file);
+	} else if (link->client->is_suffix) {
+		length = snprintf(link->request, sizeof(link->request),
+				"GET /file%u HTTP/1.1\r\nHost: x\r\nRange: bytes=-%zu\r\n%s", link->client->file,
+				link->client->to + 1 - link->client->from, choose_body(link->client->service->sim));
 	} else if (link->client->kind == ASK_PART) {
 		length = snprintf(link->request, sizeof(link->request),
 				"GET /file%u HTTP/1.1\r\nHost: x\r\nRange: bytes=%zu-%zu\r\n\r\n",
 				link->client->file, link->client->from, link->client->to);
 	} else {
 		length = snprintf(link->request, sizeof(link->request),
-				"%s /file%u HTTP/1.1\r\nHost: x\r\n\r\n",
-				link->client->kind == ASK_HEAD ? "HEAD" : "GET", link->client->file);
+				"%s /file%u HTTP/1.1\r\nHost: x\r\n%s",
+				link->client->kind == ASK_HEAD ? "HEAD" : "GET", link->client->file,
+				choose_body(link->client->service->sim));
 	}
 	pro_message_block_init_filled(&link->out, link->request, (size_t)length);
 	pro_message_block_init(&link->in, link->answer, sizeof(link->answer));
