@@ -573,6 +573,35 @@ START_TEST(a_number_closed_unseen_fails_those_who_waited_on_it)
 }
 END_TEST
 
+START_TEST(a_connect_that_gets_a_number_closed_unseen_fails_those_who_waited_on_it)
+{
+	struct pro_addr addr = world_addr(ANY_INET);
+	pro_handle pair[2];
+
+	world_open(&world);
+	struct recorder *listener = recorder_create(&world, "listener");
+	struct recorder *reader = recorder_create(&world, "reader");
+	struct recorder *client = recorder_create(&world, "client");
+	addr = recorder_listen(listener, ANY_INET);
+	recorder_open_free(client);
+	ASSERT_OK(pro_socket_pair(world.proactor, pair));
+	int low = (int)(pair[0] < pair[1] ? pair[0] : pair[1]);
+	int high = (int)(pair[0] < pair[1] ? pair[1] : pair[0]);
+	ASSERT_OK(pro_asynch_read_stream_open(&reader->reader, recorder_handler(reader), low, NULL));
+	pro_message_block_init(&reader_blocks[0], reader_bytes[0], 1);
+	ASSERT_OK(recorder_read(reader, &reader_blocks[0], 0));
+	world_run_ready(&world);
+	/* The lowest free number is given away first. */
+	close(low);
+	ASSERT_OK(STARTED(client, CONNECT, pro_asynch_connect_connect(&client->connect, &addr, NULL)));
+	RUN_UNTIL(&world, client->count[EVENT_CONNECT] == 1 && reader->count[EVENT_READ_STREAM] == 1);
+	ASSERT_OK(client->last[EVENT_CONNECT].error);
+	ck_assert_int_eq(client->last[EVENT_CONNECT].handle, low);
+	ASSERT_ERROR(reader->last[EVENT_READ_STREAM].error, PRO_EBADF);
+	close(high);
+}
+END_TEST
+
 /* A connection may be used on another proactor, which closes it unseen. */
 START_TEST(a_connection_that_was_given_away_leaves_nothing)
 {
@@ -875,6 +904,7 @@ static TCase *queue_tests(void)
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_add_test(tcase, readers_of_one_socket_are_served_in_order);
 	tcase_add_test(tcase, a_number_closed_unseen_fails_those_who_waited_on_it);
+	tcase_add_test(tcase, a_connect_that_gets_a_number_closed_unseen_fails_those_who_waited_on_it);
 	tcase_add_test(tcase, a_connection_that_was_given_away_leaves_nothing);
 	tcase_add_test(tcase, a_duplicate_that_lives_on_troubles_nobody);
 	tcase_add_test(tcase, memory_that_runs_out_is_told_in_the_callback);

@@ -2,6 +2,7 @@
  * look up. */
 #include "io_uring_flight.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -162,8 +163,7 @@ static void connect_drop(struct pro__ring_port *port, struct pro_operation *oper
 {
 	struct pro__flight *flight = pro__flight_of(operation);
 
-	if (flight->fd < 0)
-		return;
+	assert(flight->fd >= 0);
 	pro__flight_detach(flight);
 	close(flight->fd);
 	flight->fd = -1;
