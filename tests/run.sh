@@ -280,7 +280,7 @@ if [ "$mode" != quick ]; then
 	check_preset msan clang -L quick -R \
 		'^(test_(debug|pains|work|epoll|linux_(io|file)|message_block|proactor_group)|conformance\.(sim|epoll)$|sim$|sim_example$|fuzz)'
 	check_valgrind
-	check_coverage 95 90
+	check_coverage 98 92.5
 	if [ "$mode" = long ]; then
 		check_fuzz 120
 	else

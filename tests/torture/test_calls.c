@@ -651,7 +651,8 @@ START_TEST(a_refused_connect_is_tried_again_in_a_foreign_loop)
 	client = recorder_create(&world, "client");
 	recorder_open_free(client);
 	handle = pro_proactor_get_handle(world.proactor);
-	calls_fail("connect", 0, 1, EAGAIN);
+	/* Once more at once, then after a while. */
+	calls_fail("connect", 0, 2, EAGAIN);
 	ASSERT_OK(STARTED(client, CONNECT, pro_asynch_connect_connect(&client->connect, &addr, NULL)));
 	world_run_ready(&world);
 	ck_assert_uint_eq(calls_forget(), 0);
