@@ -13,6 +13,7 @@ import re
 import select
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -298,12 +299,10 @@ class Soak:
 
 
 def growth(samples):
-    """By how much the line through the samples rises (least squares)."""
-    middle = (len(samples) - 1) / 2
-    mean = sum(samples) / len(samples)
-    over = sum((at - middle) * (sample - mean) for at, sample in enumerate(samples))
-    under = sum((at - middle) ** 2 for at in range(len(samples)))
-    return over / under * (len(samples) - 1)
+    """By how much they rise, by the median of their steps: a leak grows in each round, a heap that
+    has seen a greater crowd only once."""
+    steps = [later - earlier for earlier, later in zip(samples, samples[1:])]
+    return statistics.median(steps) * len(steps)
 
 
 # How the service runs its threads, and for how many rounds.
