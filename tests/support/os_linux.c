@@ -198,11 +198,12 @@ uint64_t os_thread_switches(long thread_id)
 }
 
 extern void __asan_init(void) __attribute__((weak));
+extern void __msan_init(void) __attribute__((weak));
 extern void __tsan_init(void) __attribute__((weak));
 
 bool os_is_sanitized(void)
 {
-	return __asan_init || __tsan_init;
+	return __asan_init || __msan_init || __tsan_init;
 }
 
 bool os_is_emulated(void)
