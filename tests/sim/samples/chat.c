@@ -192,12 +192,16 @@ static void link_hear_line(struct chat_link *link, const char *text)
 	if (strcmp(expected, text) != 0)
 		pro_sim_fail(talk->sim, "client %u got a line that was changed: %.100s",
 				link->client->peer.number, text);
-	if (link->in_room_step && talk->clients[numbers[0]].is_in_den != link->client->is_in_den)
+	if (!service_lacks_memory && link->in_room_step &&
+			talk->clients[numbers[0]].is_in_den != link->client->is_in_den)
 		pro_sim_fail(talk->sim, "client %u got a line of another room: %.100s",
 				link->client->peer.number, text);
 	heard = &link->heard[numbers[0]][numbers[1] % SENDERS_MAX];
 	if (heard->count == 0 || heard->link != numbers[1])
 		*heard = (struct heard){.link = numbers[1], .first = numbers[2]};
+	/* Its sender was told so, and comes again. */
+	if (service_lacks_memory && numbers[2] > heard->first + heard->count)
+		heard->count = numbers[2] - heard->first;
 	if (numbers[2] != heard->first + heard->count)
 		pro_sim_fail(talk->sim,
 				"client %u got line %" PRIu32 " of client %" PRIu32 ", not %" PRIu32,
@@ -229,6 +233,8 @@ static void link_hear_answer(struct chat_link *link, const char *text)
 	struct chat_client *client = link->client;
 	struct talk *talk = client->talk;
 
+	if (pro_handler_is_closing(&link->service.handler))
+		return;
 	if (!strcmp(text, "! unknown command: /mark") && link->has_marked && !client->has_said_all) {
 		client->has_said_all = true;
 		client->said_link = link->number;
@@ -239,6 +245,8 @@ static void link_hear_answer(struct chat_link *link, const char *text)
 		link->is_finished = true;
 		client->peer.is_done = true;
 		talk->finished++;
+	} else if (service_lacks_memory && !strncmp(text, "! out of memory, ", 17)) {
+		link_close(link);
 	} else {
 		pro_sim_fail(talk->sim, "client %u is refused: %.100s", client->peer.number, text);
 	}
@@ -442,7 +450,7 @@ static void talk_stop(struct pro_sim *sim, void *context)
 {
 	struct talk *talk = context;
 
-	if (!talk_is_done(sim, talk) || pro_sim_failure(sim))
+	if (talk->clients_count == 0 || !talk_is_done(sim, talk) || pro_sim_failure(sim))
 		return;
 	/* What broke at the end of the faults is seen first. */
 	pro_sim_run_until(sim, NULL, NULL, SETTLE_MS);

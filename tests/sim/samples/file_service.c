@@ -462,7 +462,7 @@ static void service_stop(struct pro_sim *sim, void *context)
 {
 	struct service *service = context;
 
-	if (service_is_done(sim, service) && !pro_sim_failure(sim)) {
+	if (service->clients_count > 0 && service_is_done(sim, service) && !pro_sim_failure(sim)) {
 		if (pro_handler_wakeup(&service->server.handler))
 			pro_sim_fail(sim, "the server can not be told to stop");
 		if (pro_sim_run_until(sim, service_is_over, service, OVER_MS) == PRO_ETIMEDOUT)

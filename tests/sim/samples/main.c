@@ -5,43 +5,13 @@
 #include "service.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define SEEDS       500u
 #define SEEDS_LONG  10000u
 #define SEEDS_TWICE 20u
-#define DATE        1700000000
-
-enum bug planted_bug = BUG_NONE;
-
-/* Takes the place of sample_log: a service logs to the events of its world, when they are shown. */
-void __wrap_sample_log(const char *format, ...) PRO_PRINTF(1, 2);
-
-void __wrap_sample_log(const char *format, ...)
-{
-	char text[SAMPLE_LOG_BYTES];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
-	if (getenv("PROACTOR_SIM_TRACE"))
-		fprintf(stderr, "log: %s\n", text);
-}
-
-/* Takes the place of time: the date in an answer's head is what a service asks of the system. */
-time_t __wrap_time(time_t *now);
-
-time_t __wrap_time(time_t *now)
-{
-	if (now)
-		*now = DATE;
-	return DATE;
-}
 
 static bool is_long(void)
 {

@@ -9,6 +9,9 @@
 
 extern const char *const service_name;
 
+/* The service is short of memory by intention: it may refuse what it else must do. */
+extern bool service_lacks_memory;
+
 void service_test_init(struct pro_sim_test *test);
 
 #endif
