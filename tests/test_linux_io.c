@@ -177,7 +177,7 @@ START_TEST(a_forked_child_sees_its_mark_wiped)
 	ck_assert_uint_ne(*mark, 0);
 	pid_t child = fork();
 	if (child == 0)
-		os_exit_child(*mark == 0 ? 0 : 1);
+		_exit(*mark == 0 ? 0 : 1);
 	int status;
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
 	ck_assert_int_eq(status, 0);

@@ -90,8 +90,6 @@ void os_pipe(int descriptors[2]);
 /* Runs `child` in a forked process; returns its result, which must fit 0 to 99; 100 + signal when a
  * signal ended it. */
 int os_run_forked(int (*child)(void *context), void *context);
-/* Ends a forked child at once, as _exit does; what a coverage build has counted is kept. */
-_Noreturn void os_exit_child(int status);
 
 /* Forbids the io_uring system calls to this thread and its children: they fail with `error`. False
  * where filters are not to be had. */

@@ -432,16 +432,6 @@ void os_pipe(int descriptors[2])
 	ck_assert_int_eq(pipe2(descriptors, O_CLOEXEC), 0);
 }
 
-/* In a coverage build: writes what was counted, which _exit does not. */
-void __gcov_dump(void) __attribute__((weak));
-
-void os_exit_child(int status)
-{
-	if (__gcov_dump)
-		__gcov_dump();
-	_exit(status);
-}
-
 int os_run_forked(int (*child)(void *context), void *context)
 {
 	int status;
@@ -449,7 +439,7 @@ int os_run_forked(int (*child)(void *context), void *context)
 
 	/* No assertion in the child: another thread may have held a lock of Check's. */
 	if (pid == 0)
-		os_exit_child(child(context));
+		_exit(child(context));
 	ck_assert_int_ge(pid, 0);
 	while (waitpid(pid, &status, 0) < 0)
 		ck_assert_int_eq(errno, EINTR);

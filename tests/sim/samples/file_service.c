@@ -64,6 +64,7 @@ struct file_link {
 	struct pro_message_block out;
 	bool is_slow;
 	bool is_line; /* this connection speaks the protocol of lines */
+	bool is_sending;
 	bool has_asked;
 	char request[256];
 	char answer[ANSWER_BYTES];
@@ -139,6 +140,7 @@ static void link_ask(struct file_link *link)
 	int length;
 
 	link->has_asked = true;
+	link->is_sending = true;
 	if (link->client->kind == ASK_LINE) {
 		length = snprintf(link->request, sizeof(link->request), "file%u\n", link->client->file);
 	} else if (link->client->is_suffix) {
@@ -174,7 +176,8 @@ static void link_has_answer(struct file_link *link)
 		service->done++;
 	}
 	client_choose_task(client);
-	if (client->peer.is_done || link->is_line || client->kind == ASK_LINE ||
+	/* A body that is passed over may be on its way still: its bytes are the request's. */
+	if (client->peer.is_done || link->is_line || client->kind == ASK_LINE || link->is_sending ||
 			pro_sim_choose(service->sim, 3) == 0)
 		link_close(link);
 	else
@@ -324,6 +327,7 @@ static void link_handle_time_out(
 static void link_handle_write_stream(
 		struct pro_handler *handler, const struct pro_asynch_write_stream_result *result)
 {
+	link_from_handler(handler)->is_sending = false;
 	if (result->error)
 		pro_handler_close(handler);
 }
