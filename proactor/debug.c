@@ -43,7 +43,7 @@ struct record {
 	struct pro_owner *owner;
 	void (*closed)(struct pro_owner *owner);
 	pro_handle handle;
-	uint32_t flight;
+	uint64_t flight;
 	uint64_t began_ms;
 	const void *caller;
 	uint64_t sum; /* of what is written out */

@@ -24,10 +24,11 @@ static void operation_set_state(struct pro_operation *operation, enum pro_operat
 	atomic_store_explicit(&operation->state, state, memory_order_relaxed);
 }
 
-/* The number changes when a flight is over, so that a cancel finds that of a start on its way. */
+/* The number of a flight is even; it is odd from the end of one to the start of the next, so that
+ * a cancel never takes a flight that is over for the one that follows. */
 static void operation_next_flight(struct pro_operation *operation)
 {
-	uint32_t flight = atomic_load_explicit(&operation->flight, memory_order_relaxed);
+	uint64_t flight = atomic_load_explicit(&operation->flight, memory_order_relaxed);
 
 	atomic_store_explicit(&operation->flight, flight + 1, memory_order_relaxed);
 }
@@ -386,6 +387,7 @@ int pro__operation_claim(struct pro_operation *operation, const void *caller)
 	if (error)
 		return pro__refuse(owner->proactor, error);
 	if (atomic_compare_exchange_strong(&operation->state, &idle, PRO__QUEUED)) {
+		operation_next_flight(operation);
 		operation->caller = caller;
 		return 0;
 	}
@@ -408,10 +410,12 @@ int pro__operation_start(struct pro_operation *operation)
 {
 	struct pro_proactor *proactor = operation->owner->proactor;
 
-	if (pro__on_loop(proactor))
+	if (pro__on_loop(proactor)) {
+		operation_next_flight(operation);
 		operation_launch(operation);
-	else
+	} else {
 		pro__inbox_request(proactor, &operation->inbox, OPERATION_START);
+	}
 	return 0;
 }
 
@@ -470,18 +474,19 @@ static bool operation_can_cancel_now(const struct pro_operation *operation)
 
 static int operation_request_cancel(struct pro_operation *operation)
 {
-	uint32_t flight = atomic_load(&operation->flight);
-	uint32_t asked;
+	uint64_t flight = atomic_load(&operation->flight);
+	uint64_t asked;
 	int error;
 
-	if (operation_state(operation) == PRO__IDLE || operation_state(operation) == PRO__READY)
+	if (flight % 2 != 0 || operation_state(operation) == PRO__IDLE ||
+			operation_state(operation) == PRO__READY)
 		return PRO_ENOTFOUND;
 	error = pro__owner_enter(operation->owner);
 	/* A closing owner has asked already; so this is no error to tell. */
 	if (error)
 		return error == PRO_ECLOSED ? 0 : error;
 	asked = atomic_load(&operation->cancel_flight);
-	while ((int32_t)(flight - asked) > 0 &&
+	while (asked < flight &&
 			!atomic_compare_exchange_weak(&operation->cancel_flight, &asked, flight))
 		;
 	pro__inbox_request(operation->owner->proactor, &operation->inbox, OPERATION_CANCEL);

@@ -147,8 +147,8 @@ struct pro_operation {
 	uint8_t flags;              /* PRO__OPERATION_… of engine.h */
 	uint16_t handle_epoch;      /* the port's generation of `handle`; 0: not looked up yet */
 	pro_handle handle;
-	PRO_ATOMIC(uint32_t) flight;        /* number of this flight, so that a cancel hits no other */
-	PRO_ATOMIC(uint32_t) cancel_flight; /* the flight that another thread wants cancelled */
+	PRO_ATOMIC(uint64_t) flight;        /* number of this flight, so that a cancel hits no other */
+	PRO_ATOMIC(uint64_t) cancel_flight; /* the flight that another thread wants cancelled */
 	int64_t timeout_ms;
 	uint64_t progress_ms; /* when bytes last moved, for stall deadlines */
 	struct pro_timer deadline;

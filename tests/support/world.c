@@ -349,7 +349,7 @@ static void world_check_ledger(const struct world *world)
 /* Threads that were joined may stand in /proc a moment longer. */
 static void world_check_system(const struct world *world)
 {
-	uint64_t end_ms = world_limit_end(1000);
+	uint64_t end_ms = world_limit_end(10000);
 
 	while (os_thread_count() > world->threads && os_now_ms() < end_ms)
 		os_yield();
