@@ -4,8 +4,7 @@
 #	sh tests/run.sh [--quick | --long]
 #
 # --quick  one compiler, Debug and Release, and what is installed: under three minutes
-# --long   all, ten times as many seeds, and the tests that take minutes, such as a soak: two to
-#          three hours on two processors
+# --long   all, ten times as many seeds, and the tests that take minutes, such as a soak: hours
 #
 # On Debian, as root or with sudo, it installs what it needs. The last line tells the counts; the
 # status is 0 when nothing failed and something ran.
