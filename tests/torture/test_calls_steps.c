@@ -18,6 +18,7 @@
 #include "../../proactor/ports/where.h"
 #include "../support/os.h"
 #include "../support/recorder.h"
+#include "../support/suite.h"
 #include "calls.h"
 
 static struct world world;
@@ -501,18 +502,6 @@ END_TEST
 
 /* ---- the suite ---- */
 
-static void add(
-		Suite *suite, const char *name, const TTest *const *tests, const int *counts, int count)
-{
-	TCase *tcase = tcase_create(name);
-
-	tcase_add_checked_fixture(tcase, set_up, NULL);
-	tcase_set_timeout(tcase, 120);
-	for (int i = 0; i < count; i++)
-		tcase_add_loop_test(tcase, tests[i], 0, counts[i]);
-	suite_add_tcase(suite, tcase);
-}
-
 int main(void)
 {
 #define TESTS(X)                                                                                   \
@@ -537,14 +526,7 @@ int main(void)
 #define COUNT_OF(name, count) count,
 	const TTest *const tests[] = {TESTS(TEST_OF)};
 	static const int counts[] = {TESTS(COUNT_OF)};
-	Suite *suite = suite_create("calls_steps");
-	SRunner *runner;
-	int failures;
 
-	add(suite, "calls_steps", tests, counts, (int)(sizeof(counts) / sizeof(counts[0])));
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run_loops(
+			"calls_steps", set_up, tests, counts, (int)(sizeof(counts) / sizeof(counts[0])));
 }
