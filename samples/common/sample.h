@@ -99,8 +99,8 @@ bool sample_loops_open(struct sample_loops *loops, bool log_port);
 int sample_loops_accept(struct sample_loops *loops, struct pro_asynch_acceptor *acceptor,
 		const struct pro_asynch_acceptor_vtbl *vtbl, const struct pro_addr *addr);
 
-/* Runs the proactor on as many threads as were asked for, this one too, until its loop ends or
- * `limit_ms` are over (PRO_NO_TIMEOUT: never). 0 or the error. */
+/* Runs the proactor on as many threads as were asked for and can be had, this one too, until its
+ * loop ends or `limit_ms` are over (PRO_NO_TIMEOUT: never). 0 or the error. */
 int sample_loops_run(struct sample_loops *loops, int64_t limit_ms);
 
 /* Stops the group, then as sample_proactor_destroy. */

@@ -137,19 +137,16 @@ int sample_loops_run(struct sample_loops *loops, int64_t limit_ms)
 	struct run run = {.proactor = loops->proactor, .limit_ms = limit_ms};
 	struct sample_thread *further[SAMPLE_THREADS_MAX];
 	unsigned count = 0;
-	int error = 0;
 
-	while (!error && count + 1 < loops->threads) {
+	while (count + 1 < loops->threads) {
 		further[count] = sample_system_start_thread(run_further, &run);
-		if (further[count])
-			count++;
-		else
-			error = PRO_ENOMEM;
+		if (!further[count]) {
+			sample_log("no more than %u of %u threads can be had", count + 1, loops->threads);
+			break;
+		}
+		count++;
 	}
-	if (error)
-		pro_proactor_end_event_loop(loops->proactor);
-	else
-		error = pro_proactor_run_event_loop_for(loops->proactor, limit_ms);
+	int error = pro_proactor_run_event_loop_for(loops->proactor, limit_ms);
 	while (count > 0)
 		sample_system_join_thread(further[--count]);
 	return error;
