@@ -36,8 +36,9 @@ struct client {
 	struct pro_asynch_read_stream input_reader;
 	bool is_connecting;
 	bool has_ended_input;
-	bool has_heard;  /* a byte of the server's */
-	bool has_failed; /* a write did */
+	bool has_heard;      /* a byte of the server's */
+	bool has_failed;     /* a write did */
+	bool has_lost_input; /* stdin could not be read to its end */
 	bool has_finished;
 	unsigned char last_byte;
 	int status; /* to exit with */
@@ -125,7 +126,8 @@ static void input_handle_read_stream(
 	if (result->error == PRO_ECANCELED)
 		return;
 	if (result->error) {
-		if (result->error != PRO_EOF)
+		client->has_lost_input = result->error != PRO_EOF;
+		if (client->has_lost_input)
 			sample_log("stdin: %s", pro_error_text(result->error));
 		client_end_input(client);
 		return;
@@ -200,7 +202,7 @@ static void client_handle_end(struct client *client, int error)
 	if (error == PRO_EOF && client->has_heard && !client->has_failed) {
 		if (!client->has_ended_input)
 			sample_log("the server ended the connection");
-		client_finish(client, SAMPLE_OK);
+		client_finish(client, client->has_lost_input ? SAMPLE_FAILED : SAMPLE_OK);
 		return;
 	}
 	sample_log("connection lost: %s",
@@ -323,7 +325,7 @@ int main(int argc, char **argv)
 					   "leaves.\n"
 					   "Exit status: 0 after an orderly end, 1 when there is no connection or it "
 					   "was lost,\n"
-					   "2 after a mistake in the command line.\n",
+					   "or stdin can not be read, 2 after a mistake in the command line.\n",
 			.options = options,
 			.option_count = sizeof(options) / sizeof(options[0]),
 	};

@@ -152,6 +152,16 @@ def stdin_may_be_a_file_or_nothing():
 
 
 @test
+def stdin_that_can_not_be_read_is_told():
+    with Server("chat_server") as server, tempfile.TemporaryDirectory() as folder:
+        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        status, output, log = run_client(server.listen, stdin=directory)
+        os.close(directory)
+        equal((status, output), (1, b"* guest1 joined lobby\n"))
+        check(log.startswith(b"chat_client: stdin: "), log)
+
+
+@test
 def much_is_sent_as_fast_as_it_is_taken():
     with FakeServer() as server, ClientProcess(server.name) as client:
         connection = server.accept()
