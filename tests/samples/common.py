@@ -119,6 +119,15 @@ def wait_exit(process, seconds=None):
     return process.wait()
 
 
+class NotListening(AssertionError):
+    """Raised by a server that ended without listening; `status` is what it ended with."""
+
+    def __init__(self, status, log):
+        super().__init__("it ended with status %d; log:\n%s" % (status, log))
+        self.status = status
+        self.log = log
+
+
 class Server:
     """A server on a free loopback port: `with Server("chat_server") as server: …`. Leaving the block
     stops it with SIGINT and checks that it exits with 0. `before` is a command that becomes it."""
@@ -133,7 +142,12 @@ class Server:
         first = read_line(self.process.stdout).decode()
         found = re.fullmatch(r"listening on (.*)\n", first)
         if not found:
-            self.kill()
+            try:
+                status = None if first else wait_exit(self.process)
+            finally:
+                self.kill()
+            if status is not None:
+                raise NotListening(status, self.log())
             raise AssertionError("first line %r; log:\n%s" % (first, self.log()))
         self.listen = found.group(1)
         if self.listen.startswith("unix:"):
