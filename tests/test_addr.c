@@ -4,10 +4,10 @@
 
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../proactor/ports/sockaddr.h"
+#include "support/suite.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -431,8 +431,6 @@ int main(void)
 {
 	Suite *suite = suite_create("addr");
 	TCase *tcase = tcase_create("addr");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, addresses_are_read_and_printed);
@@ -455,9 +453,5 @@ int main(void)
 	tcase_add_test(tcase, same_host_ignores_the_port);
 	tcase_add_test(tcase, ports_are_set);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -1,7 +1,6 @@
 /* Arguments that no call can do anything with are refused by the call, on every port alike; and the
  * parts of acceptors and connectors that no service of ours needs. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <proactor/asynch_acceptor.h>
@@ -9,6 +8,7 @@
 #include <proactor/proactor_group.h>
 
 #include "support/recorder.h"
+#include "support/suite.h"
 
 static struct world world;
 static struct recorder *user;
@@ -453,8 +453,6 @@ int main(void)
 {
 	Suite *suite = suite_create("arguments");
 	TCase *tests = tcase_create("refused");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_add_test(tests, sockets_need_all_they_ask_for);
@@ -474,9 +472,5 @@ int main(void)
 	tcase_add_test(tests, nothing_is_opened_on_a_proactor_that_shuts_down);
 	tcase_set_timeout(tests, 300);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -21,6 +21,7 @@
 #include <proactor/socket.h>
 
 #include "support/os.h"
+#include "support/suite.h"
 
 #define LINES_MAX  32
 #define LINE_BYTES 512
@@ -910,14 +911,8 @@ static TCase *dumps(void)
 int main(void)
 {
 	Suite *suite = suite_create("debug");
-	SRunner *runner;
-	int failed;
 
 	suite_add_tcase(suite, catches());
 	suite_add_tcase(suite, dumps());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

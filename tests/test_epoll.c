@@ -20,6 +20,7 @@
 #include "support/os.h"
 #include "support/pattern.h"
 #include "support/recorder.h"
+#include "support/suite.h"
 
 static struct world world;
 
@@ -922,9 +923,5 @@ int main(void)
 
 	suite_add_tcase(suite, work_tests());
 	suite_add_tcase(suite, queue_tests());
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -3,8 +3,9 @@
 
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "support/suite.h"
 
 struct row {
 	int code;
@@ -92,8 +93,6 @@ int main(void)
 {
 	Suite *suite = suite_create("error");
 	TCase *tcase = tcase_create("table");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, each_code_has_its_number_name_and_text);
 	tcase_add_test(tcase, no_two_codes_share_a_number_or_a_text);
@@ -102,9 +101,5 @@ int main(void)
 	tcase_add_test(tcase, numbers_outside_the_table_are_unknown);
 	tcase_add_test(tcase, version_is_that_of_the_headers);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 #include "../samples/file_service/http_response.h"
 #include "../samples/file_service/line_protocol.h"
 #include "../samples/file_service/mime.h"
+#include "support/suite.h"
 
 #define HOST "Host: example.org\r\n"
 
@@ -671,10 +672,5 @@ static Suite *http_request_suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(http_request_suite());
-
-	srunner_run_all(runner, CK_ENV);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(http_request_suite());
 }

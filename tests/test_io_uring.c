@@ -20,6 +20,7 @@
 #include "support/os.h"
 #include "support/pattern.h"
 #include "support/recorder.h"
+#include "support/suite.h"
 
 #define EXIT_SKIPPED 77
 
@@ -960,16 +961,10 @@ static Suite *make_suite(void)
 int main(void)
 {
 	const char *port = getenv("PROACTOR_PORT");
-	SRunner *runner;
-	int failures;
 
 	if (port && strcmp(port, "io_uring") != 0) {
 		printf("skip: these are tests of io_uring\n");
 		return EXIT_SKIPPED;
 	}
-	runner = srunner_create(make_suite());
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(make_suite());
 }

@@ -17,9 +17,9 @@
 
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "support/suite.h"
 #include "windows/fake_win32.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -1469,11 +1469,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(make_suite());
-	int failures;
-
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(make_suite());
 }

@@ -13,6 +13,7 @@
 
 #include "support/allocator.h"
 #include "support/os.h"
+#include "support/suite.h"
 
 #define BLOCK_SIZE  4096
 #define BLOCK_COUNT 4
@@ -615,8 +616,6 @@ int main(void)
 {
 	Suite *suite = suite_create("lent_pool");
 	TCase *tcase = tcase_create("lent_pool");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_set_timeout(tcase, 60);
@@ -644,9 +643,5 @@ int main(void)
 	tcase_add_test(tcase, a_block_that_outlives_the_pool_is_caught);
 	tcase_add_test(tcase, no_block_is_lost_among_threads);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

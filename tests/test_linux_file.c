@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "support/os.h"
+#include "support/suite.h"
 
 #define RACE_OPENS      20000
 #define RACE_OPENS_LONG 1000000
@@ -575,9 +576,5 @@ int main(void)
 	tcase_add_test(tcase, a_file_swapped_with_a_link_never_lets_out);
 	tcase_add_test(tcase, a_directory_moved_out_never_lets_out);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -22,6 +22,7 @@
 
 #include "support/os.h"
 #include "support/pattern.h"
+#include "support/suite.h"
 
 static const struct pro_port_world *const world = &pro__linux_world;
 static uint64_t calls;
@@ -900,9 +901,5 @@ int main(void)
 
 	suite_add_tcase(suite, stream_tests());
 	suite_add_tcase(suite, file_tests());
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

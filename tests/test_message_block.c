@@ -10,6 +10,7 @@
 
 #include "../asynch/asynch_private.h"
 #include "support/allocator.h"
+#include "support/suite.h"
 
 static struct test_allocator memory;
 
@@ -484,8 +485,6 @@ int main(void)
 {
 	Suite *suite = suite_create("message_block");
 	TCase *tcase = tcase_create("message_block");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_set_timeout(tcase, 60);
@@ -513,9 +512,5 @@ int main(void)
 	tcase_add_test(tcase, threads_share_and_release);
 	tcase_add_test(tcase, what_a_round_cuts_comes_before_what_is_behind_it);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

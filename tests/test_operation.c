@@ -1,12 +1,12 @@
 /* What no scenario of the contract can time: calls of other threads between two steps of a start, a
  * close or a connect. The steps are made one by one here, by the engine's own functions. */
 #include <check.h>
-#include <stdlib.h>
 
 #include <proactor/asynch_connector.h>
 
 #include "../proactor/engine.h"
 #include "support/recorder.h"
+#include "support/suite.h"
 
 static struct world world;
 static struct recorder *user;
@@ -177,8 +177,6 @@ int main(void)
 {
 	Suite *suite = suite_create("operation");
 	TCase *tcase = tcase_create("steps");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_set_timeout(tcase, 120);
@@ -187,9 +185,5 @@ int main(void)
 	tcase_add_loop_test(tcase, a_handle_that_comes_after_the_close_is_closed, 0, 2);
 	tcase_add_test(tcase, a_connect_is_cancelled_between_its_tries);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

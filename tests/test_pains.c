@@ -9,6 +9,7 @@
 #include "support/os.h"
 #include "support/pattern.h"
 #include "support/recorder.h"
+#include "support/suite.h"
 
 static struct world world;
 
@@ -439,8 +440,6 @@ static void add_pain(Suite *suite, const char *name, const TTest *test)
 int main(void)
 {
 	Suite *suite = suite_create("pains");
-	SRunner *runner;
-	int failures;
 
 	add_pain(suite, "1", full_duplex_does_not_deadlock);
 	add_pain(suite, "2", idle_reads_stop_nothing);
@@ -457,9 +456,5 @@ int main(void)
 	add_pain(suite, "11", sockets_and_timers_need_no_hidden_thread);
 	add_pain(suite, "12", descriptors_above_1024_connect);
 	add_pain(suite, "13", close_with_a_read_pending_calls_back_and_then_closes);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -15,6 +15,7 @@
 #include <proactor/proactor_group.h>
 
 #include "support/os.h"
+#include "support/suite.h"
 #include "support/world.h"
 
 #define MEMBERS 3
@@ -546,8 +547,6 @@ int main(void)
 {
 	Suite *suite = suite_create("proactor_group");
 	TCase *tcase = tcase_create("proactor_group");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, world_is_long() ? 600 : 60);
 	tcase_add_loop_test(tcase, connections_are_spread_evenly_and_stay, 0, 2);
@@ -560,9 +559,5 @@ int main(void)
 	tcase_add_test(tcase, a_group_needs_memory);
 	tcase_add_test(tcase, a_group_whose_loop_runs_is_not_destroyed);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

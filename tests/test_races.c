@@ -33,6 +33,7 @@
 #include "support/crew.h"
 #include "support/os.h"
 #include "support/quick_assert.h"
+#include "support/suite.h"
 #include "support/world.h"
 
 #define FLIGHT_BYTES 4096u
@@ -41,6 +42,7 @@
 #define LANES        16
 #define OUTSIDERS    2
 #define CLIENTS      4u
+#define SECONDS_MAX  1700
 
 /* Of one direction of a stream, in one life. */
 #define WIRE_BYTES    49152u
@@ -1894,33 +1896,12 @@ START_TEST(of_many_threads)
 }
 END_TEST
 
-/* Where tests are not forked, each case is a process. */
-static void add_case(Suite *suite, const char *name, const TTest *test, int i)
-{
-	TCase *tcase = tcase_create(name);
-
-	tcase_set_timeout(tcase, 1700);
-	tcase_add_loop_test(tcase, test, i, i + 1);
-	suite_add_tcase(suite, tcase);
-}
-
-static Suite *make_suite(void)
+int main(void)
 {
 	Suite *suite = suite_create("races");
 
-	add_case(suite, "one_loop", of_one_loop, 0);
-	add_case(suite, "one_loop_and_others", of_one_loop, 1);
-	add_case(suite, "many_threads", of_many_threads, 0);
-	return suite;
-}
-
-int main(void)
-{
-	SRunner *runner = srunner_create(make_suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	suite_add_case(suite, "one_loop", of_one_loop, 0, SECONDS_MAX);
+	suite_add_case(suite, "one_loop_and_others", of_one_loop, 1, SECONDS_MAX);
+	suite_add_case(suite, "many_threads", of_many_threads, 0, SECONDS_MAX);
+	return suite_run(suite);
 }

@@ -17,6 +17,7 @@
 
 #include "../proactor/engine.h"
 #include "support/os.h"
+#include "support/suite.h"
 
 #define SEEDS     300u
 #define TEXT_SIZE 65536u
@@ -759,15 +760,9 @@ static TCase *children_tcase(void)
 int main(void)
 {
 	Suite *suite = suite_create("sim_test");
-	SRunner *runner;
-	int failures;
 
 	suite_add_tcase(suite, telling_tcase());
 	suite_add_tcase(suite, environment_tcase());
 	suite_add_tcase(suite, children_tcase());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

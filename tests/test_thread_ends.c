@@ -5,7 +5,6 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -20,6 +19,7 @@
 
 #include "support/crew.h"
 #include "support/os.h"
+#include "support/suite.h"
 #include "support/world.h"
 
 static struct pro_proactor *proactor;
@@ -636,8 +636,6 @@ int main(void)
 {
 	Suite *suite = suite_create("thread_ends");
 	TCase *tcase = tcase_create("thread_ends");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 120);
 	tcase_add_test(tcase, a_fork_beside_a_crew_fails_in_the_child_alone);
@@ -650,9 +648,5 @@ int main(void)
 	tcase_add_loop_test(tcase, a_group_is_destroyed_while_others_post, 0, 5);
 	tcase_add_loop_test(tcase, a_proactor_is_destroyed_while_another_thread_posts, 0, 5);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/suite.h"
+
 #define MODEL_TIMERS 64
 
 /* ck_assert reports each success, too, which takes longer than what is tested. */
@@ -423,8 +425,6 @@ int main(void)
 {
 	Suite *suite = suite_create("timer_queue");
 	TCase *tcase = tcase_create("timer_queue");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, an_empty_queue_has_nothing_due);
@@ -440,9 +440,5 @@ int main(void)
 	tcase_add_test(tcase, a_jump_over_many_slots_is_quick);
 	tcase_add_test(tcase, many_timers_come_in_order);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -16,6 +16,7 @@
 #include "support/crew.h"
 #include "support/os.h"
 #include "support/pattern.h"
+#include "support/suite.h"
 #include "support/world.h"
 
 #define PIECES_MAX 6
@@ -618,8 +619,6 @@ int main(void)
 {
 	Suite *suite = suite_create("traffic");
 	TCase *tcase = tcase_create("traffic");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, world_is_long() ? 600 : 120);
 	tcase_add_test(tcase, s1_half_duplex_on_three_threads);
@@ -631,9 +630,5 @@ int main(void)
 	tcase_add_loop_test(tcase, s12_streams, 0, 2 * MATRICES);
 	tcase_add_loop_test(tcase, s20_s21_a_receiver_echoes_to_a_hundred_senders, 0, 2);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

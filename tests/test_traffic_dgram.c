@@ -14,6 +14,7 @@
 #include "support/crew.h"
 #include "support/os.h"
 #include "support/pattern.h"
+#include "support/suite.h"
 #include "support/world.h"
 
 #define BYTES_MAX      8192
@@ -305,15 +306,9 @@ int main(void)
 {
 	Suite *suite = suite_create("traffic_dgram");
 	TCase *tcase = tcase_create("traffic_dgram");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, world_is_long() ? 600 : 120);
 	tcase_add_loop_test(tcase, s12_datagrams, 0, 2 * PLANS);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

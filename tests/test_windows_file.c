@@ -6,10 +6,10 @@
 
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "support/os.h"
+#include "support/suite.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -257,8 +257,6 @@ int main(void)
 {
 	Suite *suite = suite_create("windows_file");
 	TCase *tcase = tcase_create("windows_file");
-	SRunner *runner;
-	int failures;
 
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_add_loop_test(tcase, names_are_refused_that_are_traps, 0, (int)COUNT(names));
@@ -268,9 +266,5 @@ int main(void)
 	tcase_add_test(tcase, status_tells_size_and_type);
 	tcase_add_test(tcase, errors_of_the_system_are_known);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -6,13 +6,13 @@
 
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "support/echo.h"
 #include "support/os.h"
 #include "support/pattern.h"
 #include "support/recorder.h"
+#include "support/suite.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define ACCEPTS      8
@@ -345,11 +345,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(make_suite());
-	int failures;
-
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(make_suite());
 }

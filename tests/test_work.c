@@ -2,12 +2,12 @@
 #include <check.h>
 #include <errno.h>
 #include <semaphore.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <proactor/asynch_work.h>
 
 #include "support/os.h"
+#include "support/suite.h"
 #include "support/world.h"
 
 #define WORKS 8
@@ -203,8 +203,6 @@ int main(void)
 {
 	Suite *suite = suite_create("work");
 	TCase *tcase = tcase_create("work");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
@@ -215,9 +213,5 @@ int main(void)
 	tcase_add_test(tcase, a_close_waits_for_what_has_begun);
 	tcase_add_test(tcase, misuse_is_refused);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

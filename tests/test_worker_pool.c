@@ -5,12 +5,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "support/allocator.h"
 #include "support/crew.h"
 #include "support/os.h"
+#include "support/suite.h"
 
 #define THREADS_MAX 3
 #define WORKS       64
@@ -329,9 +329,5 @@ int main(void)
 	tcase_add_test(tcase, no_memory_is_an_error_and_no_pool);
 	tcase_add_test(tcase, every_work_runs_or_is_taken_back);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "../support/os.h"
+#include "../support/suite.h"
 #include "../support/trace.h"
 
 #define STATEMENTS         36
@@ -247,8 +248,6 @@ static int print_port(void)
 int main(int argc, char **argv)
 {
 	static struct trace table; /* kept until the end */
-	SRunner *runner;
-	int failures;
 
 	table = make_table();
 	if (argc == 2 && !strcmp(argv[1], "--table"))
@@ -263,9 +262,5 @@ int main(int argc, char **argv)
 	trace_fini(&table);
 	if (print_port())
 		return EXIT_FAILURE;
-	runner = srunner_create(make_suite(argc, argv));
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(make_suite(argc, argv));
 }

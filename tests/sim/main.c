@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../support/suite.h"
+
 static const struct {
 	const char *name;
 	void (*init)(struct pro_sim_test *test);
@@ -20,8 +22,6 @@ static const struct {
 int main(int argc, char **argv)
 {
 	Suite *suite;
-	SRunner *runner;
-	int failures;
 
 	if (argc == 5 && !strcmp(argv[1], "seeds"))
 		for (size_t i = 0; i < sizeof(sessions) / sizeof(sessions[0]); i++)
@@ -40,9 +40,5 @@ int main(int argc, char **argv)
 	suite_add_tcase(suite, sessions_tcase());
 	suite_add_tcase(suite, bugs_tcase());
 	suite_add_tcase(suite, speed_tcase());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }
