@@ -30,7 +30,7 @@ struct pro_sim;
 #define PRO_SIM_FAULT_LIST(X)                                                                      \
 	X(SHORT_READ, "short-read", "a stream read gets fewer bytes than there are")                   \
 	X(SHORT_WRITE, "short-write", "a stream write takes fewer bytes than fit")                     \
-	X(SMALL_BUFFERS, "small-buffers", "a connection holds 1 to 256 bytes")                         \
+	X(SMALL_BUFFERS, "small-buffers", "an end of a connection has buffers of 2 to 256 bytes")      \
 	X(DELAY, "delay", "a completion or a packet comes up to a second late")                        \
 	X(PAUSE, "pause", "a process stands still for up to 3 seconds")                                \
 	X(RESET, "reset", "a connection is reset")                                                     \

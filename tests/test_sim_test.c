@@ -499,8 +499,11 @@ START_TEST(values_that_make_no_sense_are_told)
 		const char *value;
 	} wrong[] = {
 			{"PROACTOR_SIM_SEED", "first"},
+			{"PROACTOR_SIM_SEED", "18446744073709551616"},
 			{"PROACTOR_SIM_SEEDS", "1e6"},
+			{"PROACTOR_SIM_SEEDS", "-1"},
 			{"PROACTOR_SIM_PARAMETER", "5 clients"},
+			{"PROACTOR_SIM_PARAMETER", "4294967297"},
 			{"PROACTOR_SIM_FAULTS", "thunder"},
 			{"PROACTOR_SIM_STEP", "last"},
 			{"PROACTOR_SIM_TRACE", "/dev/null/trace"},

@@ -266,6 +266,7 @@ struct sim_port {
 	_Atomic(bool) is_woken;
 	bool is_driven; /* the world runs its loop: a wait does not wait */
 	bool is_crashed;
+	bool is_paused; /* it stands still until its next run */
 	bool has_lent_block;
 	bool is_told; /* of a failure: its loop was ended */
 	unsigned stalls;

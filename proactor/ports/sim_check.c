@@ -214,7 +214,9 @@ static void check_listener(struct sim_object *object)
 	struct sim_listener *listener = &object->as.listener;
 	const uint64_t now_ns = pro__sim_now(object->sim);
 
-	if (pro__list_is_empty(&listener->queue) || !pro__list_is_empty(&object->readers)) {
+	/* A process that the world lets stand still is not deaf. */
+	if (pro__list_is_empty(&listener->queue) || !pro__list_is_empty(&object->readers) ||
+			object->port->is_paused) {
 		listener->waiting_since_ns = 0;
 		return;
 	}

@@ -1,7 +1,9 @@
 /* Runs a test over many seeds, and makes what fails as small as it can. */
 #include "sim.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,8 +291,12 @@ static int read_number(const char *text, uint64_t *number)
 {
 	char *end;
 
+	/* strtoull would take a sign, and the greatest number for one that is too large. */
+	if (*text < '0' || *text > '9')
+		return PRO_EINVAL;
+	errno = 0;
 	*number = strtoull(text, &end, 0);
-	return *end ? PRO_EINVAL : 0;
+	return *end || errno ? PRO_EINVAL : 0;
 }
 
 static int read_seeds(struct runner *runner, const char *text)
@@ -313,7 +319,7 @@ static int read_parameter(struct runner *runner, const char *text)
 	int error = read_number(text, &number);
 
 	runner->options.parameter = (unsigned)number;
-	return error;
+	return number > UINT_MAX ? PRO_EINVAL : error;
 }
 
 static int read_faults(struct runner *runner, const char *text)

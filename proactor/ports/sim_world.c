@@ -159,7 +159,8 @@ static void port_run(struct sim_port *port)
 	port->run_ns = UINT64_MAX;
 	if (pro_proactor_event_loop_done(port->proactor))
 		return;
-	if (pro__sim_strikes(sim, PRO_SIM_PAUSE)) {
+	port->is_paused = pro__sim_strikes(sim, PRO_SIM_PAUSE);
+	if (port->is_paused) {
 		pro__sim_run_at(
 				port, pro__sim_now(sim) + pro__sim_fault_below(sim, PRO_SIM_PAUSE, PAUSE_MAX_NS));
 		return;

@@ -306,6 +306,28 @@ START_TEST(listener_that_nobody_accepts_from_is_found)
 }
 END_TEST
 
+START_TEST(process_that_stands_still_is_not_deaf)
+{
+	struct pro_sim *sim = calm_world();
+	struct pro_addr address = world_addr("10.0.0.1:80");
+	struct probe server;
+	struct probe client;
+	pro_handle handle;
+
+	probe_init(&server, sim, world_proactor(sim, "server"));
+	probe_init(&client, sim, world_proactor(sim, "client"));
+	ck_assert_int_eq(pro_socket_listen(server.proactor, &address, 8, &handle), 0);
+	ck_assert_int_eq(probe_connect(&client, "10.0.0.1:80"), 0);
+	ck_assert_int_eq(pro_asynch_timer_schedule(&server.timer, 100), 0);
+	server.pending = 1;
+	pro_sim_set_rate(sim, PRO_SIM_PAUSE, ALWAYS);
+	ck_assert_int_eq(pro_sim_run_until(sim, NULL, NULL, 20000), 0);
+	pro_sim_set_rate(sim, PRO_SIM_PAUSE, 0);
+	ck_assert_int_eq(pro_sim_run_until(sim, NULL, NULL, 20000), PRO_ECANCELED);
+	world_end_failed(sim, "nobody accepts");
+}
+END_TEST
+
 START_TEST(queue_above_its_bound_is_found)
 {
 	static unsigned char bytes[100000];
@@ -344,6 +366,7 @@ TCase *promises_tcase(void)
 	tcase_add_test(tcase, run_stops_at_its_step);
 	tcase_add_test(tcase, step_says_when_nothing_can_happen);
 	tcase_add_test(tcase, listener_that_nobody_accepts_from_is_found);
+	tcase_add_test(tcase, process_that_stands_still_is_not_deaf);
 	tcase_add_test(tcase, queue_above_its_bound_is_found);
 	return tcase;
 }
