@@ -3,55 +3,17 @@
 
 #include <string.h>
 
-size_t text_decode(const unsigned char *bytes, size_t length, uint32_t *code)
-{
-	/* The smallest character that needs 2, 3 and 4 bytes: what is less was written too long. */
-	static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-	unsigned char first = bytes[0];
-	size_t count;
-
-	if (first < 0x80) {
-		*code = first;
-		return 1;
-	}
-	if ((first & 0xe0) == 0xc0)
-		count = 2;
-	else if ((first & 0xf0) == 0xe0)
-		count = 3;
-	else if ((first & 0xf8) == 0xf0)
-		count = 4;
-	else
-		return 0;
-	if (count > length)
-		return 0;
-	uint32_t found = first & (0xffu >> (count + 1));
-	for (size_t i = 1; i < count; i++) {
-		if ((bytes[i] & 0xc0) != 0x80)
-			return 0;
-		found = found << 6 | (bytes[i] & 0x3f);
-	}
-	if (found < smallest[count] || found > 0x10ffff || (found >= 0xd800 && found <= 0xdfff))
-		return 0;
-	*code = found;
-	return count;
-}
-
-bool text_is_control(uint32_t code)
-{
-	return code < 0x20 || (code >= 0x7f && code <= 0x9f) || code == 0x061c || code == 0x200e ||
-		   code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
-		   (code >= 0x2066 && code <= 0x2069);
-}
+#include "../common/utf8.h"
 
 enum text_verdict text_check(const unsigned char *bytes, size_t length)
 {
 	uint32_t code;
 
 	while (length > 0) {
-		size_t count = text_decode(bytes, length, &code);
+		size_t count = utf8_decode(bytes, length, &code);
 		if (count == 0)
 			return TEXT_NOT_UTF8;
-		if (text_is_control(code))
+		if (utf8_is_control(code))
 			return TEXT_HAS_CONTROL;
 		bytes += count;
 		length -= count;
@@ -70,10 +32,10 @@ bool text_print(FILE *file, const unsigned char *bytes, size_t length)
 	uint32_t code;
 
 	while (length > 0) {
-		size_t count = text_decode(bytes, length, &code);
+		size_t count = utf8_decode(bytes, length, &code);
 		if (count == 0)
 			print_hex(file, bytes, count = 1);
-		else if (text_is_control(code))
+		else if (utf8_is_control(code))
 			print_hex(file, bytes, count);
 		else
 			fwrite(bytes, 1, count, file);

@@ -4,19 +4,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
 enum text_verdict { TEXT_GOOD, TEXT_NOT_UTF8, TEXT_HAS_CONTROL };
-
-/* Decodes the first character into *code. Returns its 1 to 4 bytes; 0 when they are no UTF-8: cut,
- * overlong, a surrogate or beyond U+10FFFF. `length` is at least 1. */
-size_t text_decode(const unsigned char *bytes, size_t length, uint32_t *code);
-
-/* Whether a character can change what a terminal shows of others: C0 and C1 controls (tab and
- * escape too), DEL, the separators of lines and paragraphs, and those that turn the writing
- * direction. */
-bool text_is_control(uint32_t code);
 
 /* Looks at all characters of a line, which ends before its \n. */
 enum text_verdict text_check(const unsigned char *bytes, size_t length);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/utf8.h"
 #include "http_response.h"
 
 /* The longest name of an entry that any file system of Linux has. */
@@ -44,33 +45,44 @@ static int compare_entries(const void *left, const void *right)
 	return strcmp(((const struct entry *)left)->name, ((const struct entry *)right)->name);
 }
 
-static bool is_control(char byte)
+/* What a byte that means something in HTML is written as; NULL: as it is. */
+static const char *entity_of(char byte)
 {
-	return (unsigned char)byte < ' ' || byte == 0x7f;
+	switch (byte) {
+	case '&':
+		return "&amp;";
+	case '<':
+		return "&lt;";
+	case '>':
+		return "&gt;";
+	case '"':
+		return "&quot;";
+	default:
+		return NULL;
+	}
 }
 
-/* Appends text with what means something in HTML, or to a terminal, replaced. */
+/* Appends text so that it means nothing in HTML; what means something to a terminal, turns the
+ * writing direction, or is no UTF-8 becomes a question mark. */
 static int print_escaped(struct pro_message_block *page, const char *text)
 {
+	size_t length = strlen(text);
 	int error = 0;
 
-	for (; *text && !error; text++) {
-		switch (*text) {
-		case '&':
-			error = pro_message_block_printf(page, "&amp;");
-			break;
-		case '<':
-			error = pro_message_block_printf(page, "&lt;");
-			break;
-		case '>':
-			error = pro_message_block_printf(page, "&gt;");
-			break;
-		case '"':
-			error = pro_message_block_printf(page, "&quot;");
-			break;
-		default:
-			error = pro_message_block_copy(page, is_control(*text) ? "?" : text, 1);
-		}
+	while (length > 0 && !error) {
+		const char *entity = entity_of(*text);
+		uint32_t code;
+		size_t count = utf8_decode((const unsigned char *)text, length, &code);
+
+		if (count == 0 || utf8_is_control(code))
+			error = pro_message_block_copy(page, "?", 1);
+		else if (entity)
+			error = pro_message_block_copy(page, entity, strlen(entity));
+		else
+			error = pro_message_block_copy(page, text, count);
+		count += count == 0;
+		text += count;
+		length -= count;
 	}
 	return error;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../../samples/chat/text.h"
+#include "../../samples/common/utf8.h"
 #include "client.h"
 
 static void check_text(const uint8_t *data, size_t size)
@@ -17,12 +18,12 @@ static void check_text(const uint8_t *data, size_t size)
 
 	while (at < size && expected == TEXT_GOOD) {
 		uint32_t code = 0;
-		size_t length = text_decode(data + at, size - at, &code);
+		size_t length = utf8_decode(data + at, size - at, &code);
 
 		CHECK(length <= 4 && length <= size - at && code <= 0x10FFFF);
 		if (length == 0)
 			expected = TEXT_NOT_UTF8;
-		else if (text_is_control(code))
+		else if (utf8_is_control(code))
 			expected = TEXT_HAS_CONTROL;
 		at += length;
 	}
