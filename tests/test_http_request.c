@@ -140,6 +140,9 @@ START_TEST(bad_heads_are_refused)
 			{400, "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"},
 			{400, "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"},
 			{400, "GET / HTTP/1.1\r\nHost: user@a\r\n\r\n"},
+			{400, "GET / HTTP/1.1\r\nHost: a\"b\r\n\r\n"},
+			{400, "GET / HTTP/1.1\r\nHost: <a>\r\n\r\n"},
+			{400, "GET / HTTP/1.1\r\nHost: \xc3\xa4\r\n\r\n"},
 			{400, "GET / HTTP/1.1\r\n" HOST " folded\r\n\r\n"},
 			{400, "GET / HTTP/1.1\r\n" HOST "\tfolded\r\n\r\n"},
 			{400, "GET / HTTP/1.1\r\n Host: a\r\n\r\n"},
@@ -246,6 +249,39 @@ START_TEST(a_connection_is_kept_as_its_version_and_fields_say)
 		ck_assert_uint_eq(request.status, 0);
 		ck_assert_msg(request.is_kept == cases[i].is_kept, "%s", cases[i].text);
 	}
+}
+END_TEST
+
+START_TEST(the_method_is_known_though_the_rest_is_refused)
+{
+	ck_assert_int_eq(parse("HEAD /a#b HTTP/1.1\r\n").method, HTTP_HEAD);
+	ck_assert_int_eq(parse("HEAD / HTTP/x\r\n").method, HTTP_HEAD);
+	ck_assert_int_eq(parse("HEAD / HTTP/1.1\r\n\r\n").method, HTTP_HEAD);
+}
+END_TEST
+
+/* What a field that may stand once only says when it stands there twice: nothing. */
+START_TEST(a_field_that_contradicts_another_does_not_count)
+{
+	static const char date[] = "Sun, 06 Nov 1994 08:49:37 GMT";
+	static const char start[] = "GET / HTTP/1.1\r\n" HOST "Range: bytes=1-2\r\n";
+	struct http_request request;
+	char text[300];
+
+	ck_assert_int_eq(parse("GET / HTTP/1.1\r\n" HOST "Range: bytes=1-2\r\nRange: bytes=4-5\r\n\r\n")
+							 .range.kind,
+			HTTP_RANGE_NONE);
+	snprintf(text, sizeof(text), "%sIf-Range: %s\r\nIf-Range: %s\r\n\r\n", start, date, date);
+	ck_assert_int_eq(parse(text).range.kind, HTTP_RANGE_NONE);
+	snprintf(text, sizeof(text), "%sIf-Range: %s\r\n\r\n", start, date);
+	ck_assert_int_eq(parse(text).range.kind, HTTP_RANGE_FROM);
+	snprintf(text, sizeof(text),
+			"%sIf-Modified-Since: yesterday\r\nIf-Modified-Since: %s\r\n"
+			"If-Unmodified-Since: %s\r\nIf-Unmodified-Since: %s\r\n\r\n",
+			start, date, date, date);
+	request = parse(text);
+	ck_assert_int_eq(request.if_modified_since, HTTP_NO_DATE);
+	ck_assert_int_eq(request.if_unmodified_since, HTTP_NO_DATE);
 }
 END_TEST
 
@@ -376,7 +412,10 @@ START_TEST(ranges_are_resolved)
 			{"bytes=1-2,4-5", 10, HTTP_RANGE_WHOLE, 0, 10},
 			{"bytes=--5", 10, HTTP_RANGE_WHOLE, 0, 10},
 			{"lines=1-2", 10, HTTP_RANGE_WHOLE, 0, 10},
-			{"bytes=99999999999999999999-", 10, HTTP_RANGE_WHOLE, 0, 10},
+			{"bytes=99999999999999999999-", 10, HTTP_RANGE_UNSATISFIABLE, 0, 10},
+			{"bytes=9-99999999999999999999", 10, HTTP_RANGE_PART, 9, 1},
+			{"bytes=-99999999999999999999", 10, HTTP_RANGE_PART, 0, 10},
+			{"bytes=9-9999999999999999999x", 10, HTTP_RANGE_WHOLE, 0, 10},
 			{"", 10, HTTP_RANGE_WHOLE, 0, 10},
 	};
 
@@ -437,14 +476,36 @@ START_TEST(dates_are_printed_and_read)
 }
 END_TEST
 
+START_TEST(older_forms_of_dates_are_read)
+{
+	static const struct {
+		int64_t seconds;
+		const char *text;
+	} cases[] = {
+			{784111777, "Sunday, 06-Nov-94 08:49:37 GMT"},
+			{784111777, "Sun Nov  6 08:49:37 1994"},
+			{784975777, "Wednesday, 16-Nov-94 08:49:37 GMT"},
+			{784975777, "Wed Nov 16 08:49:37 1994"},
+			{0, "Thursday, 01-Jan-70 00:00:00 GMT"},
+			{951782400, "Tuesday, 29-Feb-00 00:00:00 GMT"},
+			{3155759999, "Tuesday, 31-Dec-69 23:59:59 GMT"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ck_assert_int_eq(http_date_parse(cases[i].text, strlen(cases[i].text)), cases[i].seconds);
+}
+END_TEST
+
 START_TEST(other_dates_are_none)
 {
-	static const char *const texts[] = {"", "now", "Sunday, 06-Nov-94 08:49:37 GMT",
-			"Sun Nov  6 08:49:37 1994", "Sun, 31 Feb 1994 08:49:37 GMT",
-			"Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 06 Nov 1994 08:60:37 GMT",
-			"Sun, 06 nov 1994 08:49:37 GMT", "Sun, 06 Nov 1969 08:49:37 GMT",
-			"Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 00 Nov 1994 08:49:37 GMT",
-			"Sun, -6 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT "};
+	static const char *const texts[] = {"", "now", "Sunday, 06-Nov-1994 08:49:37 GMT",
+			"Sunday, 31-Feb-94 08:49:37 GMT", "Sun Nov   6 08:49:37 1994", "Sun Nov 06 08:49:37 94",
+			"Sun Nov  x 08:49:37 1994", "Sun Nov    08:49:37 1994", "Sun Nov  6 08:49:37 1969",
+			", 06-Nov-94", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT",
+			"Sun, 06 Nov 1994 08:60:37 GMT", "Sun, 06 nov 1994 08:49:37 GMT",
+			"Sun, 06 Nov 1969 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 UTC",
+			"Sun, 00 Nov 1994 08:49:37 GMT", "Sun, -6 Nov 1994 08:49:37 GMT",
+			"Sun, 06 Nov 1994 08:49:37 GMT "};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		ck_assert_int_eq(http_date_parse(texts[i], strlen(texts[i])), HTTP_NO_DATE);
@@ -474,6 +535,9 @@ START_TEST(targets_become_names)
 			{"http://host/a", 0, "a", false},
 			{"HTTP://host:80", 0, "", true},
 			{"http://host?a/b", 0, "", true},
+			{"http://", PRO_EINVAL, NULL, false},
+			{"http:///a", PRO_EINVAL, NULL, false},
+			{"http://?a", PRO_EINVAL, NULL, false},
 			{"*", PRO_EINVAL, NULL, false},
 			{"a", PRO_EINVAL, NULL, false},
 			{"host:80", PRO_EINVAL, NULL, false},
@@ -652,12 +716,15 @@ static Suite *http_request_suite(void)
 	tcase_add_test(tests, a_nul_is_refused_everywhere);
 	tcase_add_test(tests, other_methods_are_refused_and_the_connection_kept);
 	tcase_add_test(tests, a_connection_is_kept_as_its_version_and_fields_say);
+	tcase_add_test(tests, the_method_is_known_though_the_rest_is_refused);
+	tcase_add_test(tests, a_field_that_contradicts_another_does_not_count);
 	tcase_add_test(tests, a_request_line_has_a_limit);
 	tcase_add_test(tests, fields_have_limits);
 	tcase_add_test(tests, any_bytes_are_refused_or_understood_the_same_in_all_pieces);
 	tcase_add_test(tests, ranges_are_resolved);
 	tcase_add_test(tests, a_range_is_for_get_and_for_the_same_version_only);
 	tcase_add_test(tests, dates_are_printed_and_read);
+	tcase_add_test(tests, older_forms_of_dates_are_read);
 	tcase_add_test(tests, other_dates_are_none);
 	tcase_add_test(tests, targets_become_names);
 	tcase_add_test(tests, lines_become_names);

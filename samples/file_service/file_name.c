@@ -96,7 +96,8 @@ static int decode_part(const char *part, size_t length, char *decoded, size_t *d
 	return 0;
 }
 
-/* Drops "http://host" of a target in absolute form; without a path behind it the root is meant. */
+/* Drops "http://host" of a target in absolute form; without a path behind it the root is meant. A
+ * host must be there. */
 static int drop_authority(const char **bytes, size_t *length)
 {
 	static const char scheme[] = "http://";
@@ -108,6 +109,8 @@ static int drop_authority(const char **bytes, size_t *length)
 		return PRO_EINVAL;
 	while (at < *length && (*bytes)[at] != '/' && (*bytes)[at] != '?')
 		at++;
+	if (at == sizeof(scheme) - 1)
+		return PRO_EINVAL;
 	bool has_path = at < *length && (*bytes)[at] == '/';
 	*bytes = has_path ? *bytes + at : "/";
 	*length = has_path ? *length - at : 1;

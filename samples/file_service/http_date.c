@@ -53,17 +53,23 @@ const char *http_date_format(int64_t seconds, char text[HTTP_DATE_SIZE])
 	return text;
 }
 
-/* `count` digits at `bytes`; -1 when one is none. */
-static int digits(const char *bytes, int count)
-{
-	int value = 0;
+struct fields {
+	int year;
+	int month; /* from 0 */
+	int day;
+	int hour;
+	int minute;
+	int second;
+};
 
-	for (int i = 0; i < count; i++) {
-		if (bytes[i] < '0' || bytes[i] > '9')
-			return -1;
-		value = value * 10 + (bytes[i] - '0');
-	}
-	return value;
+static bool is_digit(char byte)
+{
+	return byte >= '0' && byte <= '9';
+}
+
+static bool is_letter(char byte)
+{
+	return (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z');
 }
 
 static int month_of(const char *bytes)
@@ -75,27 +81,84 @@ static int month_of(const char *bytes)
 	return -1;
 }
 
+/* Whose digits a mark in a shape stands for; NULL: it stands for something else. */
+static int *number_of(struct fields *fields, char mark)
+{
+	switch (mark) {
+	case 'y':
+		return &fields->year;
+	case 'd':
+		return &fields->day;
+	case 'h':
+		return &fields->hour;
+	case 'n':
+		return &fields->minute;
+	case 's':
+		return &fields->second;
+	default:
+		return NULL;
+	}
+}
+
+/* Reads bytes that look like `shape`: numbers; `w`, a letter; `_`, a digit of the day or a space;
+ * `mmm`, a month; and what stands for itself. */
+static bool read_shape(struct fields *fields, const char *shape, const char *bytes, size_t length)
+{
+	memset(fields, 0, sizeof(*fields));
+	if (length != strlen(shape))
+		return false;
+	for (size_t i = 0; i < length; i++) {
+		const char mark = shape[i] == '_' && bytes[i] != ' ' ? 'd' : shape[i];
+		int *number = number_of(fields, mark);
+
+		if (number) {
+			if (!is_digit(bytes[i]))
+				return false;
+			*number = *number * 10 + (bytes[i] - '0');
+		} else if (mark == 'm') {
+			fields->month = month_of(bytes + i);
+			if (fields->month < 0)
+				return false;
+			i += 2;
+		} else if (mark != '_' && (mark == 'w' ? !is_letter(bytes[i]) : bytes[i] != mark)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Reads "Sunday, 06-Nov-94 08:49:37 GMT". No file that is dated like this is from 2070. */
+static bool read_short_year(struct fields *fields, const char *bytes, size_t length)
+{
+	while (length > 0 && is_letter(*bytes)) {
+		bytes++;
+		length--;
+	}
+	if (!read_shape(fields, ", dd-mmm-yy hh:nn:ss GMT", bytes, length))
+		return false;
+	fields->year += fields->year < 70 ? 2000 : 1900;
+	return true;
+}
+
+static bool is_date(const struct fields *fields)
+{
+	return fields->year >= 1970 && fields->day >= 1 &&
+		   fields->day <= days_of_month(fields->year, fields->month) && fields->hour <= 23 &&
+		   fields->minute <= 59 && fields->second <= 60;
+}
+
 int64_t http_date_parse(const char *bytes, size_t length)
 {
-	static const char shape[] = "ddd, nn mmm nnnn nn:nn:nn GMT";
+	struct fields fields;
 
-	if (length != sizeof(shape) - 1)
+	if (!read_shape(&fields, "www, dd mmm yyyy hh:nn:ss GMT", bytes, length) &&
+			!read_shape(&fields, "www mmm _d hh:nn:ss yyyy", bytes, length) &&
+			!read_short_year(&fields, bytes, length))
 		return HTTP_NO_DATE;
-	for (size_t i = 0; i < length; i++) {
-		if (!strchr("dnm", shape[i]) && bytes[i] != shape[i])
-			return HTTP_NO_DATE;
-	}
-	int day = digits(bytes + 5, 2);
-	int month = month_of(bytes + 8);
-	int year = digits(bytes + 12, 4);
-	int hour = digits(bytes + 17, 2);
-	int minute = digits(bytes + 20, 2);
-	int second = digits(bytes + 23, 2);
-	if (month < 0 || year < 1970 || day < 1 || day > days_of_month(year, month) || hour < 0 ||
-			hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
+	if (!is_date(&fields))
 		return HTTP_NO_DATE;
-	int64_t days = days_before_year(year) + day - 1;
-	for (int before = 0; before < month; before++)
-		days += days_of_month(year, before);
-	return days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
+	int64_t days = days_before_year(fields.year) + fields.day - 1;
+	for (int before = 0; before < fields.month; before++)
+		days += days_of_month(fields.year, before);
+	return days * SECONDS_PER_DAY + fields.hour * 3600 + fields.minute * 60 + fields.second;
 }

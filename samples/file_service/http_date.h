@@ -15,8 +15,8 @@
  * nearer end. Returns `text`. */
 const char *http_date_format(int64_t seconds, char text[HTTP_DATE_SIZE]);
 
-/* Reads that form only; the two older forms, which no client of today sends, are HTTP_NO_DATE too,
- * and so ignored. */
+/* Reads that form and the two older ones, which RFC 9110 still asks for: "Sunday, 06-Nov-94
+ * 08:49:37 GMT" and "Sun Nov  6 08:49:37 1994". */
 int64_t http_date_parse(const char *bytes, size_t length);
 
 #endif

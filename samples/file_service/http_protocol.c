@@ -15,15 +15,16 @@ struct answer {
 	int64_t now_s;
 };
 
-/* What the request's conditions make of a file that was changed at `modified_s`: 412 when the
- * client goes on with another version, 304 when it has this one, 0 when it wants the file. */
+/* What the request's conditions make of a file that was changed at `modified_s`, or of a list,
+ * whose change has no date: 412 when the client goes on with another version, 304 when it has this
+ * one, 0 when it wants it. */
 static unsigned status_of_conditions(const struct http_request *request, int64_t modified_s)
 {
 	if (request->if_match == HTTP_TAGS_OTHER || (request->if_unmodified_since != HTTP_NO_DATE &&
 														modified_s > request->if_unmodified_since))
 		return 412;
 	if (request->if_none_match == HTTP_TAGS_ANY ||
-			(request->if_modified_since != HTTP_NO_DATE &&
+			(request->if_modified_since != HTTP_NO_DATE && modified_s != HTTP_NO_DATE &&
 					modified_s <= request->if_modified_since))
 		return 304;
 	return 0;
@@ -76,6 +77,12 @@ static int list_directory(
 
 	if (error)
 		return error;
+	answer->response.status = status_of_conditions(&session->request, HTTP_NO_DATE);
+	if (answer->response.status) {
+		pro_message_block_release(session->page);
+		session->page = NULL;
+		return 0;
+	}
 	answer->response.status = 200;
 	answer->response.content_type = mime_type("index.html");
 	answer->response.length = pro_message_block_length(session->page);

@@ -4,6 +4,19 @@
 
 #include "text.h"
 
+/* Digits; a number beyond all files is the largest there is. */
+static bool read_position(const char *bytes, size_t length, uint64_t *position)
+{
+	if (text_number(bytes, length, position))
+		return true;
+	for (size_t i = 0; i < length; i++) {
+		if (bytes[i] < '0' || bytes[i] > '9')
+			return false;
+	}
+	*position = UINT64_MAX;
+	return length > 0;
+}
+
 struct http_range http_range_parse(const char *bytes, size_t length)
 {
 	static const char unit[] = "bytes=";
@@ -21,13 +34,13 @@ struct http_range http_range_parse(const char *bytes, size_t length)
 		return none;
 	size_t first_length = (size_t)(dash - bytes);
 	size_t last_length = length - first_length - 1;
-	if (last_length > 0 && !text_number(dash + 1, last_length, &range.last))
+	if (last_length > 0 && !read_position(dash + 1, last_length, &range.last))
 		return none;
 	if (first_length == 0) {
 		range.kind = HTTP_RANGE_SUFFIX;
 		return last_length > 0 ? range : none;
 	}
-	if (!text_number(bytes, first_length, &range.first) || range.last < range.first)
+	if (!read_position(bytes, first_length, &range.first) || range.last < range.first)
 		return none;
 	return range;
 }

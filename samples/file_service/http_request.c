@@ -76,9 +76,10 @@ static unsigned parse_request_line(struct http_request *request, const char *lin
 		return 400;
 	request->target = request->line + method_length + 1;
 	request->target_length = (size_t)(space - target);
+	/* Of a refusal, too, HEAD wants no body. */
+	request->method = method_of(line, method_length);
 	if (!text_is_token(line, method_length) || !is_target(target, request->target_length))
 		return 400;
-	request->method = method_of(line, method_length);
 	return parse_version(request, space + 1, rest - request->target_length - 1);
 }
 
@@ -92,10 +93,11 @@ static unsigned take_content_length(
 	return 0;
 }
 
+/* Only what stands nowhere in a host and port is looked for. */
 static unsigned take_host(struct http_request *request, const char *value, size_t value_length)
 {
 	for (size_t i = 0; i < value_length; i++) {
-		if (strchr(" \t/?#@\\,", value[i]))
+		if ((unsigned char)value[i] > 0x7e || strchr(" \t/?#@\\,\"<>^`{|}", value[i]))
 			return 400;
 	}
 	return ++request->host_count > 1 ? 400 : 0;
@@ -123,6 +125,23 @@ static void take_tags(enum http_tags *tags, const char *value, size_t value_leng
 		*tags = HTTP_TAGS_OTHER;
 }
 
+/* Two dates are none: together they are a value that no field has. */
+static void take_date(bool *is_there, int64_t *date, const char *value, size_t value_length)
+{
+	*date = *is_there ? HTTP_NO_DATE : http_date_parse(value, value_length);
+	*is_there = true;
+}
+
+/* Nor are two Range fields a range. */
+static void take_range(struct http_request *request, const char *value, size_t value_length)
+{
+	if (request->has_range)
+		request->range.kind = HTTP_RANGE_NONE;
+	else
+		request->range = http_range_parse(value, value_length);
+	request->has_range = true;
+}
+
 /* Keeps what the fields say that matter to a server of files. Returns 0 or 400. */
 static unsigned take_field(struct http_request *request, const char *name, size_t name_length,
 		const char *value, size_t value_length)
@@ -138,19 +157,19 @@ static unsigned take_field(struct http_request *request, const char *name, size_
 	else if (text_equal(name, name_length, "expect"))
 		request->expects_continue = true;
 	else if (text_equal(name, name_length, "range"))
-		request->range = http_range_parse(value, value_length);
+		take_range(request, value, value_length);
 	else if (text_equal(name, name_length, "if-modified-since"))
-		request->if_modified_since = http_date_parse(value, value_length);
+		take_date(
+				&request->has_if_modified_since, &request->if_modified_since, value, value_length);
 	else if (text_equal(name, name_length, "if-unmodified-since"))
-		request->if_unmodified_since = http_date_parse(value, value_length);
+		take_date(&request->has_if_unmodified_since, &request->if_unmodified_since, value,
+				value_length);
 	else if (text_equal(name, name_length, "if-match"))
 		take_tags(&request->if_match, value, value_length);
 	else if (text_equal(name, name_length, "if-none-match"))
 		take_tags(&request->if_none_match, value, value_length);
-	else if (text_equal(name, name_length, "if-range")) {
-		request->has_if_range = true;
-		request->if_range = http_date_parse(value, value_length);
-	}
+	else if (text_equal(name, name_length, "if-range"))
+		take_date(&request->has_if_range, &request->if_range, value, value_length);
 	return 0;
 }
 

@@ -66,6 +66,9 @@ struct http_request {
 	unsigned host_count;
 	bool has_length;
 	bool has_transfer_coding;
+	bool has_range;
+	bool has_if_modified_since;
+	bool has_if_unmodified_since;
 	bool expects_continue;
 	bool asked_close;
 	bool asked_keep_alive;

@@ -120,11 +120,9 @@ static int print_content(
 			"Content-Length: %" PRIu64 "\r\n",
 			response->content_type ? response->content_type : "text/plain; charset=utf-8", length);
 
-	if (!error && response->content_type)
-		error = pro_message_block_printf(block, "Accept-Ranges: bytes\r\n");
 	if (!error && response->modified_s != HTTP_NO_DATE)
-		error = pro_message_block_printf(
-				block, "Last-Modified: %s\r\n", http_date_format(response->modified_s, date));
+		error = pro_message_block_printf(block, "Accept-Ranges: bytes\r\nLast-Modified: %s\r\n",
+				http_date_format(response->modified_s, date));
 	return error;
 }
 

@@ -284,12 +284,13 @@ def ranges_are_sent_as_parts():
         client = Client(server)
         for value, first, last in (("0-0", 0, 0), ("0-4", 0, 4), ("7-", 7, size - 1),
                                    ("-3", size - 3, size - 1), ("0-999", 0, size - 1),
+                                   ("2-" + "9" * 40, 2, size - 1), ("-" + "9" * 40, 0, size - 1),
                                    ("-999", 0, size - 1)):
             response = ask(client, "/hello.txt", "Range: bytes=" + value)
             equal((value, response.status), (value, 206))
             equal(response.fields["content-range"], "bytes %d-%d/%d" % (first, last, size))
             equal(response.body, data[first:last + 1])
-        for value in ("13-", "99-100", "-0"):
+        for value in ("13-", "99-100", "-0", "9" * 40 + "-"):
             response = ask(client, "/hello.txt", "Range: bytes=" + value)
             equal((value, response.status), (value, 416))
             equal(response.fields["content-range"], "bytes */%d" % size)
@@ -307,6 +308,8 @@ def what_has_not_changed_is_not_sent_again():
     with file_server() as server:
         client = Client(server)
         for date, status in (("Sun, 06 Nov 1994 08:49:37 GMT", 304),
+                             ("Sunday, 06-Nov-94 08:49:37 GMT", 304),
+                             ("Sun Nov  6 08:49:36 1994", 200),
                              ("Tue, 06 Nov 2029 08:49:37 GMT", 304),
                              ("Sun, 06 Nov 1994 08:49:36 GMT", 200), ("yesterday", 200)):
             for method in ("GET", "HEAD"):
@@ -392,6 +395,44 @@ def a_directory_shows_its_index_or_a_list():
         for reference in references:
             equal((reference, ask(client, "/list/" + reference).status),
                   (reference, 403 if reference == "../" else 200))
+
+
+@test
+def a_list_harms_no_terminal_and_hides_no_name():
+    if WINDOWS:
+        raise Skip("names are not bytes there")
+    # C1 controls, what turns the direction, lines of Unicode, no UTF-8, half a character.
+    names = [b"\xc2\x9b2J", b"\x9b2J", b"\xe2\x80\xaegnp.exe", b"\xe2\x80\xa8x", b"\xff\xfe",
+             b"\xe2<b>", b"\xc3\xa4 \xe2\x82\xac"]
+    folder = tempfile.mkdtemp(dir=root).encode()
+    for name in names:
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(name)
+    with file_server() as server:
+        client = Client(server)
+        place = "/" + os.path.basename(folder).decode() + "/"
+        body = ask(client, place).body
+        shown = re.findall(rb'<li><a href="([^"]*)">(.*?)</a></li>', body)[1:]
+        equal({text for _, text in shown},
+              {b"?2J", b"?gnp.exe", b"?x", b"??", b"?&lt;b&gt;", b"\xc3\xa4 \xe2\x82\xac"})
+        equal({ask(client, place + reference.decode()).body for reference, _ in shown}, set(names))
+    shutil.rmtree(folder)
+
+
+@test
+def a_list_has_no_parts_and_no_version():
+    with file_server() as server:
+        client = Client(server)
+        response = ask(client, "/list/", "Range: bytes=0-1",
+                       "If-Modified-Since: Fri, 31 Dec 9999 23:59:59 GMT",
+                       "If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT")
+        equal(response.status, 200)
+        check("accept-ranges" not in response.fields and "last-modified" not in response.fields)
+        equal(ask(client, "/list/", "If-Match: \"a\"").status, 412)
+        equal(ask(client, "/list/", "If-Match: *").status, 200)
+        equal(ask(client, "/list/", "If-None-Match: *").status, 304)
+        equal(ask(client, "/list", "If-None-Match: *").status, 301)
+        equal(ask(client, "/hello.txt").body, HELLO)
 
 
 @test
@@ -515,6 +556,7 @@ def refusals():
     yield 431, False, request("/", *["A: b"] * 100)
     yield 400, False, request("/", host=False)
     yield 400, False, request("/", "Host: again")
+    yield 400, True, request("http:///hello.txt")
     yield 400, False, request("/", "Content-Length: 1", "Content-Length: 1") + b"x"
     yield 400, False, request("/", "Content-Length: 1", "Content-Length: 2") + b"x"
     yield 400, False, request("/", "Content-Length: 5", "Transfer-Encoding: chunked")
