@@ -259,6 +259,15 @@ static void write_stream_go_on(struct pro_asynch_write_stream *writer)
 		write_stream_report_soon(writer);
 		return;
 	}
+	/* They were cancelled while no flight was under way. */
+	if (writer->cancelled_count > 0) {
+		writer->failed_os_error = 0;
+		while (writer->cancelled_count > 0)
+			write_stream_finish_head(writer, PRO_ECANCELED);
+		write_stream_report_soon(writer);
+		if (!writer->queue_head)
+			return;
+	}
 	write_stream_gather(writer);
 	pro__operation_start(operation);
 }
@@ -290,9 +299,9 @@ static void write_stream_accept(
 	pro__operation_count_queued_bytes(&writer->operation, pro_asynch_write_stream_queued(writer));
 }
 
-static void write_stream_nudge(struct pro_operation *operation)
+/* What other threads wrote comes behind the queue. */
+static void write_stream_take_incoming(struct pro_asynch_write_stream *writer)
 {
-	struct pro_asynch_write_stream *writer = write_stream_from_operation(operation);
 	struct pro_message_block *newest = atomic_exchange(&writer->incoming, NULL);
 	struct pro_message_block *oldest = NULL;
 
@@ -309,28 +318,40 @@ static void write_stream_nudge(struct pro_operation *operation)
 		write_stream_accept(writer, oldest);
 		oldest = next;
 	}
+}
+
+static void write_stream_nudge(struct pro_operation *operation)
+{
+	struct pro_asynch_write_stream *writer = write_stream_from_operation(operation);
+
+	write_stream_take_incoming(writer);
 	write_stream_go_on(writer);
 	if (write_stream_is_idle(writer))
 		write_stream_end_if_asked(writer);
 }
 
-static void write_stream_cancel_asked(struct pro_operation *operation)
+static bool write_stream_cancel_asked(struct pro_operation *operation)
 {
-	atomic_fetch_add(&write_stream_from_operation(operation)->cancels, 1);
+	struct pro_asynch_write_stream *writer = write_stream_from_operation(operation);
+
+	atomic_fetch_add(&writer->cancels, 1);
+	return pro_asynch_write_stream_queued(writer) > 0;
 }
 
 /* Those that were queued after the latest was asked for say so. */
-static void write_stream_cancel_begins(struct pro_operation *operation)
+static bool write_stream_cancel_begins(struct pro_operation *operation)
 {
 	struct pro_asynch_write_stream *writer = write_stream_from_operation(operation);
 	const size_t cancels = atomic_load(&writer->cancels);
 	size_t count = 0;
 
+	write_stream_take_incoming(writer);
 	for (const struct pro_message_block *block = writer->queue_head;
 			block && block->queue_sent != cancels; block = block->next)
 		count++;
 	if (count > writer->cancelled_count)
 		writer->cancelled_count = count;
+	return writer->cancelled_count > 0;
 }
 
 static const struct pro_operation_vtbl write_stream_vtbl = {

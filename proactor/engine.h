@@ -90,9 +90,10 @@ struct pro_operation_vtbl {
 	void (*nudge)(struct pro_operation *operation);
 
 	/* For an operation that queues, NULL elsewhere: the user asks for a cancel, which is to hit
-	 * what is queued now and nothing later. [any thread] Then the cancel begins. [loop thread] */
-	void (*cancel_asked)(struct pro_operation *operation);
-	void (*cancel_begins)(struct pro_operation *operation);
+	 * what is queued now and nothing later; whether anything is. [any thread] Then the cancel
+	 * begins; whether it hits anything. [loop thread] */
+	bool (*cancel_asked)(struct pro_operation *operation);
+	bool (*cancel_begins)(struct pro_operation *operation);
 };
 
 enum pro_owner_state {

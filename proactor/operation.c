@@ -319,7 +319,8 @@ static void operation_run_requests(struct pro_inbox_node *node, uint32_t request
 	if (requests & OPERATION_COMPLETE)
 		pro__operation_complete(
 				operation, operation->error, operation->os_error, operation->bytes_remote);
-	if ((requests & OPERATION_CANCEL) && operation_flight_is_unwanted(operation))
+	if ((requests & OPERATION_CANCEL) &&
+			(operation_queues_messages(operation) || operation_flight_is_unwanted(operation)))
 		pro__operation_cancel_now(operation);
 	pro__owner_leave_now(owner, holds);
 }
@@ -449,10 +450,11 @@ int pro__operation_cancel_now(struct pro_operation *operation)
 {
 	struct pro_proactor *proactor = operation->owner->proactor;
 
+	bool is_queue_hit = operation->vtbl->cancel_begins && operation->vtbl->cancel_begins(operation);
+
+	/* What is queued between two flights comes back instead of going out with the next. */
 	if (operation_state(operation) != PRO__IN_FLIGHT)
-		return PRO_ENOTFOUND;
-	if (operation->vtbl->cancel_begins)
-		operation->vtbl->cancel_begins(operation);
+		return is_queue_hit ? 0 : PRO_ENOTFOUND;
 	if (operation->flags & PRO__CANCEL_ASKED)
 		return 0;
 	operation->flags |= PRO__CANCEL_ASKED;
@@ -478,8 +480,10 @@ static int operation_request_cancel(struct pro_operation *operation)
 	uint64_t asked;
 	int error;
 
-	if (flight % 2 != 0 || operation_state(operation) == PRO__IDLE ||
-			operation_state(operation) == PRO__READY)
+	/* What queues knows by itself what is to be hit. */
+	if (!operation_queues_messages(operation) &&
+			(flight % 2 != 0 || operation_state(operation) == PRO__IDLE ||
+					operation_state(operation) == PRO__READY))
 		return PRO_ENOTFOUND;
 	error = pro__owner_enter(operation->owner);
 	/* A closing owner has asked already; so this is no error to tell. */
@@ -531,8 +535,8 @@ int pro_operation_cancel(struct pro_operation *operation)
 	/* Also in a callback, from which the child may have been forked. */
 	if (pro__is_forked(operation->owner->proactor))
 		return PRO_EFORKED;
-	if (operation->vtbl->cancel_asked)
-		operation->vtbl->cancel_asked(operation);
+	if (operation->vtbl->cancel_asked && !operation->vtbl->cancel_asked(operation))
+		return PRO_ENOTFOUND;
 	return operation_can_cancel_now(operation) ? operation_cancel_from_callback(operation)
 											   : operation_request_cancel(operation);
 }

@@ -91,6 +91,7 @@
 	X(5, bytes_survive_cancels_from_other_threads, NEEDS_THREADS)                                  \
 	X(5, cancelled_accept_keeps_the_connection, NEEDS_NOTHING)                                     \
 	X(5, cancelled_write_reports_what_went_out, NEEDS_NOTHING)                                     \
+	X(5, cancel_finds_what_waits_in_the_queue, NEEDS_NOTHING)                                      \
 	X(5, each_class_times_out, NEEDS_NOTHING)                                                      \
 	X(5, timeout_of_zero_polls, NEEDS_NOTHING)                                                     \
 	X(5, stall_deadline_counts_from_the_last_bytes, NEEDS_NOTHING)                                 \
