@@ -45,6 +45,8 @@ struct end {
 	bool is_exact;
 	bool is_vector;
 	size_t wanted;
+	struct pro_message_block *held; /* was lent, and is kept for a while */
+	uint64_t held_at;               /* where its bytes stand in what came */
 	bool has_end;
 	bool is_broken; /* an error told so */
 	unsigned ends_read;
@@ -162,16 +164,37 @@ static void end_take(struct end *end, const struct pro_message_block *block, siz
 		end_fail(end, "bytes came that nobody sent");
 }
 
+/* In two parts; what is left in between moves to the front, unless somebody shares it. */
+static void end_take_parts(struct end *end, struct pro_message_block *block)
+{
+	const size_t length = pro_message_block_length(block);
+	const size_t part = (size_t)laws_choose(end->actor.laws, (unsigned)length + 1);
+
+	end_take(end, block, part);
+	block->rd += part;
+	if (block->data) {
+		struct pro_message_block *share = pro_message_block_duplicate(block);
+		const size_t rd = block->rd;
+
+		if (pro_message_block_crunch(block) != PRO_EBUSY || block->rd != rd)
+			end_fail(end, "bytes move that are shared");
+		pro_message_block_release(share);
+	}
+	if (pro_message_block_crunch(block) || pro_message_block_length(block) != length - part)
+		end_fail(end, "bytes do not move to the front");
+	end_take(end, block, length - part);
+}
+
 static void end_take_all(struct end *end, const struct pro_asynch_read_stream_result *result)
 {
 	size_t total = 0;
 
-	for (const struct pro_message_block *block = result->block; block; block = block->cont) {
+	for (struct pro_message_block *block = result->block; block; block = block->cont) {
 		const size_t length = pro_message_block_length(block);
 
 		if (block->cont && block->cont->wr > 0 && pro_message_block_space(block) > 0)
 			end_fail(end, "a block was left out");
-		end_take(end, block, length);
+		end_take_parts(end, block);
 		total += length;
 	}
 	if (total != result->bytes_transferred)
@@ -180,6 +203,34 @@ static void end_take_all(struct end *end, const struct pro_asynch_read_stream_re
 		end_fail(end, "a read of nothing");
 	if (end->is_exact && result->error == 0 && total != end->wanted)
 		end_fail(end, "an exact read that is not");
+}
+
+static void end_schedule(struct end *end, uint64_t delay_ms);
+
+/* What was lent goes back at once or after a while, from here or from another thread. Meanwhile the
+ * others wait for it. */
+static void end_hold(struct end *end, struct pro_message_block *block)
+{
+	if (end->held || !block || pro_message_block_length(block) == 0 ||
+			!laws_chance(end->actor.laws, 3)) {
+		pro_message_block_release(block);
+		return;
+	}
+	end->held = block;
+	end->held_at = end_in(end)->received - pro_message_block_length(block);
+}
+
+static void end_let_go(struct end *end)
+{
+	if (!end->held)
+		return;
+	if (memcmp(pro_message_block_rd_ptr(end->held),
+				direction_bytes(
+						session_of(&end->actor), end->connection, 1 - end->side, end->held_at),
+				pro_message_block_length(end->held)) != 0)
+		end_fail(end, "bytes that were lent have changed");
+	pro_message_block_release(end->held);
+	end->held = NULL;
 }
 
 /* The end of a stream that its sender did not end is the trace of a reset, or of a death. */
@@ -214,7 +265,7 @@ static void end_handle_read_stream(
 		end_fail(end, "a read that lends nothing");
 	end_take_all(end, result);
 	if (end->borrows)
-		pro_message_block_release(result->block);
+		end_hold(end, result->block);
 	switch (result->error) {
 	case 0:
 	case PRO_ECANCELED:
@@ -566,6 +617,16 @@ static void end_cancel_all_timers(struct end *end)
 			track_cancelled(timers[i], count == running);
 }
 
+static void end_act(struct actor *actor, bool on_loop);
+
+/* Several blocks go back before the loops run again. */
+static void all_let_go(struct laws *laws)
+{
+	for (struct actor *actor = laws->actors; actor; actor = actor->next)
+		if (actor->act == end_act)
+			end_let_go(end_from_actor(actor));
+}
+
 static void end_try_too_late(struct end *end);
 
 static void end_act(struct actor *actor, bool on_loop)
@@ -575,6 +636,8 @@ static void end_act(struct actor *actor, bool on_loop)
 
 	if (!on_loop && actor_is_closing(actor) && end->connection)
 		end_try_too_late(end);
+	if (!on_loop && end->held)
+		all_let_go(laws);
 	if (end_is_over(end) || !end->connection)
 		return;
 	switch (laws_choose(laws, 20)) {
@@ -670,6 +733,11 @@ static void end_settle(struct end *end)
 		return;
 	if (end_silence_ms(end) > 0)
 		end_schedule(end, end_silence_ms(end));
+	/* A timer that runs comes in any case. */
+	if (end->held && laws_chance(laws, 4))
+		end_let_go(end);
+	else if (end->held)
+		end_schedule(end, laws_choose(laws, 200));
 	while (!laws_chance(laws, 3) && end_write(end))
 		;
 	if (end->slots_busy == 0 && !end->sending.in_flight && direction->offered < end->target)
@@ -719,6 +787,7 @@ static void end_handle_close(struct pro_handler *handler)
 	actor_enter(&end->actor);
 	if (end->slots_busy > 0)
 		end_fail(end, "closed before its messages completed");
+	end_let_go(end);
 	actor_closed(&end->actor);
 	if (!guest)
 		session_of(&end->actor)->server_ends--;

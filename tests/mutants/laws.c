@@ -197,7 +197,7 @@ static int machine_start(struct laws_session *session, unsigned number)
 
 	pro_proactor_options_init(&options);
 	/* So few that readers wait for them. */
-	options.lent_blocks = 1;
+	options.lent_blocks = 1u << laws_choose(&session->laws, 3);
 	error = pro_sim_proactor_create(
 			session->laws.sim, number ? "client" : "server", &options, &machine->proactor);
 	if (error)

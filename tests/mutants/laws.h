@@ -97,4 +97,8 @@ void laws_test_init(struct pro_sim_test *test);
 
 void late_test_init(struct pro_sim_test *test);
 
+/* ---- the session about what hardly moves (stalls.c) ---- */
+
+void stalls_test_init(struct pro_sim_test *test);
+
 #endif
