@@ -101,4 +101,8 @@ void late_test_init(struct pro_sim_test *test);
 
 void stalls_test_init(struct pro_sim_test *test);
 
+/* ---- the session about connections that come and go (doors.c) ---- */
+
+void doors_test_init(struct pro_sim_test *test);
+
 #endif

@@ -31,8 +31,8 @@ struct session {
 };
 
 static const struct session sessions[] = {{"laws", laws_test_init}, {"late", late_test_init},
-		{"stalls", stalls_test_init}, {"echo", echo_test_init}, {"chat", chat_test_init},
-		{"transfer", transfer_test_init}, {"dgram", dgram_test_init}};
+		{"stalls", stalls_test_init}, {"doors", doors_test_init}, {"echo", echo_test_init},
+		{"chat", chat_test_init}, {"transfer", transfer_test_init}, {"dgram", dgram_test_init}};
 
 #define SESSIONS (sizeof(sessions) / sizeof(sessions[0]))
 

@@ -82,9 +82,8 @@ MUTANTS = [
      "\tif ((requests & OPERATION_START) && operation->opcode != PRO_OP_TIMER)\n"
      "\t\toperation_launch(operation);\n"),
     ("remote_cancel_lost", "cancel lost", "proactor/operation.c",
-     "\tif ((requests & OPERATION_CANCEL) && operation_flight_is_unwanted(operation))\n",
-     "\tif ((requests & OPERATION_CANCEL) && (requests & OPERATION_START) &&\n"
-     "\t\t\toperation_flight_is_unwanted(operation))\n"),
+     "\tif ((requests & OPERATION_CANCEL) &&\n",
+     "\tif ((requests & OPERATION_CANCEL) && (requests & OPERATION_START) &&\n"),
     ("holds_of_requests_kept", "close never ends", "proactor/operation.c",
      "\t\tpro__operation_cancel_now(operation);\n\tpro__owner_leave_now(owner, holds);\n",
      "\t\tpro__operation_cancel_now(operation);\n\tpro__owner_leave_now(owner, holds - holds / 2);\n"),
@@ -241,7 +240,7 @@ MUTANTS = [
      "\twriter->head_sent = 0;\n\tappend(&writer->done_head", "\tappend(&writer->done_head"),
     ("shutdown_forgotten", "end lost", "asynch/asynch_write_stream.c",
      "\tif (write_stream_is_idle(writer))\n\t\twrite_stream_end_if_asked(writer);\n}\n\n"
-     "static void write_stream_cancel_asked", "}\n\nstatic void write_stream_cancel_asked"),
+     "static bool write_stream_cancel_asked", "}\n\nstatic bool write_stream_cancel_asked"),
     ("remote_writes_reversed", "completion reordered", "asynch/asynch_write_stream.c",
      "\t\tstruct pro_message_block *older = newest->next;\n\n\t\tnewest->next = oldest;\n"
      "\t\toldest = newest;\n\t\tnewest = older;\n\t}\n\twhile (oldest) {\n\t\tstruct pro_message_block *next",
@@ -547,4 +546,37 @@ MUTANTS = [
      "\tif (oldest && oldest->next)\n\t\toldest = oldest->next;\n"),
     ("lent_used_counts_up_only", "wrong count", "proactor/lent_pool.c",
      "\tpool_count(pool, -1);\n", ""),
+
+    # ---- connections that come and go ----
+    ("accept_won_while_closing_leaks", "handle leaked", "asynch/asynch_acceptor.c",
+     "\tif (pro_handler_is_closing(&acceptor->handler) ||\n\t\t\t(acceptor->vtbl->validate_connection",
+     "\tif (pro_handler_is_closing(&acceptor->handler))\n\t\treturn;\n"
+     "\tif ((acceptor->vtbl->validate_connection"),
+    ("accept_won_while_closing_is_opened", "use after close", "asynch/asynch_acceptor.c",
+     "\tif (pro_handler_is_closing(&acceptor->handler) ||\n\t\t\t(acceptor->vtbl->validate_connection",
+     "\tif ((acceptor->vtbl->validate_connection"),
+    ("connect_won_while_closing_leaks", "handle leaked", "asynch/asynch_connector.c",
+     "\t\tpro_proactor_close_handle(pro_handler_proactor(handler), result->connected);\n"
+     "\t\tconnector_end(connector, PRO_ECANCELED", "\t\tconnector_end(connector, PRO_ECANCELED"),
+    ("connect_won_while_closing_is_opened", "use after close", "asynch/asynch_connector.c",
+     "\telse if (!error && pro_handler_is_closing(handler)) {", "\telse if (error && pro_handler_is_closing(handler)) {"),
+    ("connect_refused_leaks", "handle leaked", "asynch/asynch_connector.c",
+     "\tif (!service) {\n\t\tpro_proactor_close_handle(proactor, connected);\n\t\treturn;\n",
+     "\tif (!service) {\n\t\tif (!refusal)\n\t\t\tpro_proactor_close_handle(proactor, connected);\n\t\treturn;\n"),
+    ("connect_unwanted_leaks", "handle leaked", "asynch/asynch_connector.c",
+     "\tif (!service) {\n\t\tpro_proactor_close_handle(proactor, connected);\n\t\treturn;\n",
+     "\tif (!service) {\n\t\tif (refusal)\n\t\t\tpro_proactor_close_handle(proactor, connected);\n\t\treturn;\n"),
+    ("connector_tries_the_first_only", "address left out", "asynch/asynch_connector.c",
+     "\treturn connector->next_found < connector->resolve.request.count;\n",
+     "\treturn connector->next_found < (connector->resolve.request.count > 0 ? 1 : 0);\n"),
+    ("connector_cancel_between_is_forgotten", "cancel lost", "asynch/asynch_connector.c",
+     "\twhile (connector->cancelled != connector->attempt && connector_has_more(connector)) {\n",
+     "\twhile (connector_has_more(connector)) {\n"),
+    ("connector_deadline_of_each_try", "deadline late", "asynch/asynch_connector.c",
+     "\treturn connector->deadline_ms > now_ms ? (int64_t)(connector->deadline_ms - now_ms) : 0;\n",
+     "\treturn connector->deadline_ms > now_ms ? connector->timeout_ms : connector->timeout_ms;\n"),
+    ("connector_begins_with_the_second", "address left out", "asynch/asynch_connector.c",
+     "\tconnector->next_found = 0;\n", ""),
+    ("connector_local_of_last_time", "wrong address", "asynch/asynch_connector.c",
+     "\tconnector->has_local = local != NULL;\n", "\tconnector->has_local |= local != NULL;\n"),
 ]
