@@ -88,6 +88,7 @@ static int read_stream_start(struct pro_asynch_read_stream *reader, struct pro_m
 	operation->request.io.buffers = reader->buffers;
 	operation->request.io.count = count;
 	operation->request.io.lent = NULL;
+	operation->request.io.lent_max = bytes;
 	operation->flags =
 			(uint8_t)(block ? operation->flags & ~PRO__BORROWS : operation->flags | PRO__BORROWS);
 	reader->block = block;

@@ -36,7 +36,8 @@ PRO_API int pro_asynch_read_stream_open(struct pro_asynch_read_stream *reader,
 		struct pro_handler *handler, pro_handle handle, const void *completion_key);
 
 /* Reads at least 1 and at most `bytes_max` bytes (0: all the space) behind the block's wr. A NULL
- * block borrows one of the proactor's when data arrives, so that an idle reader holds no buffer.
+ * block borrows one of the proactor's when data arrives, so that an idle reader holds no buffer;
+ * then 0 means all of that block.
  * The block is the port's until the callback. PRO_EINVAL when the block has no space; PRO_EBUSY,
  * PRO_ECLOSED, PRO_EFORKED. [any thread] ACE: read. Since 0.1. */
 PRO_API int pro_asynch_read_stream_read(

@@ -44,10 +44,13 @@ static void append(struct pro_message_block **head, struct pro_message_block **t
 
 /* ---- reporting ---- */
 
+static void write_stream_drop_unknowing(struct pro_asynch_write_stream *writer);
+
 /* What is through now is what the next callbacks report. Two events may have come at once: then the
  * first of them reports for both. */
 static void write_stream_prepare_report(struct pro_asynch_write_stream *writer)
 {
+	write_stream_drop_unknowing(writer);
 	writer->report_os_error = writer->failed_os_error;
 	while (writer->done_head) {
 		struct pro_message_block *block = writer->done_head;
@@ -149,6 +152,47 @@ static void write_stream_finish_head(struct pro_asynch_write_stream *writer, int
 	append(&writer->done_head, &writer->done_tail, head);
 }
 
+static void write_stream_accept(
+		struct pro_asynch_write_stream *writer, struct pro_message_block *block)
+{
+	append(&writer->queue_head, &writer->queue_tail, block);
+	pro__message_accepted(&writer->operation, block, block->queue_flags & WRITE_VECTOR);
+	pro__operation_count_queued_bytes(&writer->operation, pro_asynch_write_stream_queued(writer));
+}
+
+/* What other threads wrote comes behind the queue. */
+static void write_stream_take_incoming(struct pro_asynch_write_stream *writer)
+{
+	struct pro_message_block *newest = atomic_exchange(&writer->incoming, NULL);
+	struct pro_message_block *oldest = NULL;
+
+	while (newest) {
+		struct pro_message_block *older = newest->next;
+
+		newest->next = oldest;
+		oldest = newest;
+		newest = older;
+	}
+	while (oldest) {
+		struct pro_message_block *next = oldest->next;
+
+		write_stream_accept(writer, oldest);
+		oldest = next;
+	}
+}
+
+/* The failure of a message is about to be told: what was started without knowing of it must not
+ * overtake it. */
+static void write_stream_drop_unknowing(struct pro_asynch_write_stream *writer)
+{
+	if (!writer->has_failed_unseen)
+		return;
+	writer->has_failed_unseen = false;
+	write_stream_take_incoming(writer);
+	while (writer->queue_head)
+		write_stream_finish_head(writer, PRO_ECANCELED);
+}
+
 /* Gives `bytes` bytes that went out to the messages they belong to. True when one of them became
  * whole. */
 static bool write_stream_account(struct pro_asynch_write_stream *writer, size_t bytes)
@@ -185,6 +229,7 @@ static void write_stream_fail(struct pro_asynch_write_stream *writer)
 		return;
 	writer->failed_os_error = operation->os_error;
 	writer->is_broken = writer->is_broken || writer->head_sent > 0;
+	writer->has_failed_unseen = is_all && !writer->is_broken;
 	is_all = is_all || writer->is_broken;
 	for (; writer->queue_head && (is_all || writer->cancelled_count > 0); error = PRO_ECANCELED)
 		write_stream_finish_head(writer, error);
@@ -289,35 +334,6 @@ static void write_stream_prepare(struct pro_operation *operation)
 static void write_stream_deliver(struct pro_operation *operation)
 {
 	write_stream_report(write_stream_from_operation(operation));
-}
-
-static void write_stream_accept(
-		struct pro_asynch_write_stream *writer, struct pro_message_block *block)
-{
-	append(&writer->queue_head, &writer->queue_tail, block);
-	pro__message_accepted(&writer->operation, block, block->queue_flags & WRITE_VECTOR);
-	pro__operation_count_queued_bytes(&writer->operation, pro_asynch_write_stream_queued(writer));
-}
-
-/* What other threads wrote comes behind the queue. */
-static void write_stream_take_incoming(struct pro_asynch_write_stream *writer)
-{
-	struct pro_message_block *newest = atomic_exchange(&writer->incoming, NULL);
-	struct pro_message_block *oldest = NULL;
-
-	while (newest) {
-		struct pro_message_block *older = newest->next;
-
-		newest->next = oldest;
-		oldest = newest;
-		newest = older;
-	}
-	while (oldest) {
-		struct pro_message_block *next = oldest->next;
-
-		write_stream_accept(writer, oldest);
-		oldest = next;
-	}
 }
 
 static void write_stream_nudge(struct pro_operation *operation)

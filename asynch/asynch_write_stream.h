@@ -32,9 +32,10 @@ struct pro_asynch_write_stream {
 	size_t head_sent; /* bytes of the head's message that went out */
 	struct pro_event done_event;
 	int failed_os_error;
-	int report_os_error; /* of what is being reported */
-	bool is_reporting;   /* done_event is queued */
-	bool is_broken;      /* a message was cut: later writes fail with PRO_EPIPE */
+	int report_os_error;    /* of what is being reported */
+	bool is_reporting;      /* done_event is queued */
+	bool is_broken;         /* a message was cut: later writes fail with PRO_EPIPE */
+	bool has_failed_unseen; /* a message failed, and its callback is still to come */
 	bool is_shut_down;
 	PRO_ATOMIC(bool) is_shutting_down; /* the end of the stream follows what is queued */
 	struct pro_buffer buffers[PRO_WRITE_BUFFERS];
@@ -43,7 +44,9 @@ struct pro_asynch_write_stream {
 /* error 0: all bytes went out. Otherwise bytes_transferred tells how many did. Either way rd has
  * been moved by what went out, and the block belongs to the handler again. After a message that was
  * cut the stream is broken: what was queued behind it completes with PRO_ECANCELED, later writes
- * with PRO_EPIPE. */
+ * with PRO_EPIPE. When one fails before a byte of it went out, all that was started before its
+ * callback completes with PRO_ECANCELED as well, so that nothing goes out past it unknowingly; what
+ * is started from then on goes out. A cancel hits only what was queued when it was asked for. */
 struct pro_asynch_write_stream_result {
 	PRO_RESULT_MEMBERS;
 	struct pro_message_block *block;

@@ -288,6 +288,14 @@ void pro__lent_pool_reserve_all(struct pro_lent_pool *pool);
 /* NULL when pro__lent_pool_memory is NULL. [loop thread] */
 struct pro_message_block *pro__lent_pool_lend(struct pro_lent_pool *pool, unsigned index);
 
+/* How much of a block of `size` bytes a read that borrows may fill. */
+static inline size_t pro__borrowed_length(const struct pro_operation *operation, size_t size)
+{
+	size_t most = operation->request.io.lent_max;
+
+	return most != 0 && most < size ? most : size;
+}
+
 /* ---- threads for what can only block (worker_pool.c) ---- */
 
 struct pro_work {

@@ -368,26 +368,41 @@ static int operation_is_busy(struct pro_operation *operation, const void *caller
 	return pro__refuse(proactor, PRO_EBUSY);
 }
 
-/* On the loop nobody else can come in between; elsewhere the state says whose the object is, and a
- * hold keeps the owner until the request was processed. */
+/* The state says whose the object is. */
+static bool operation_take(struct pro_operation *operation)
+{
+	uint32_t idle = PRO__IDLE;
+
+	return atomic_compare_exchange_strong(&operation->state, &idle, PRO__QUEUED);
+}
+
+static int operation_claim_on_loop(struct pro_operation *operation, const void *caller)
+{
+	int error;
+
+	if (!operation_take(operation))
+		return operation_is_busy(operation, caller);
+	operation->caller = caller;
+	error = pro__owner_check(operation->owner);
+	if (error)
+		atomic_store(&operation->state, PRO__IDLE);
+	return error;
+}
+
+/* Off the loop a hold keeps the owner until the request was processed. */
 int pro__operation_claim(struct pro_operation *operation, const void *caller)
 {
 	struct pro_owner *owner = operation->owner;
-	uint32_t idle = PRO__IDLE;
 	int error;
 
 	if (!owner)
 		return PRO_EINVAL;
-	if (pro__on_loop(owner->proactor)) {
-		if (operation_state(operation) != PRO__IDLE)
-			return operation_is_busy(operation, caller);
-		operation->caller = caller;
-		return pro__owner_check(owner);
-	}
+	if (pro__on_loop(owner->proactor))
+		return operation_claim_on_loop(operation, caller);
 	error = pro__owner_enter(owner);
 	if (error)
 		return pro__refuse(owner->proactor, error);
-	if (atomic_compare_exchange_strong(&operation->state, &idle, PRO__QUEUED)) {
+	if (operation_take(operation)) {
 		operation_next_flight(operation);
 		operation->caller = caller;
 		return 0;
@@ -399,11 +414,13 @@ int pro__operation_claim(struct pro_operation *operation, const void *caller)
 
 int pro__operation_give_back(struct pro_operation *operation, int error)
 {
-	if (!pro__on_loop(operation->owner->proactor)) {
-		operation_next_flight(operation);
+	if (pro__on_loop(operation->owner->proactor)) {
 		atomic_store(&operation->state, PRO__IDLE);
-		pro__owner_leave(operation->owner);
+		return error;
 	}
+	operation_next_flight(operation);
+	atomic_store(&operation->state, PRO__IDLE);
+	pro__owner_leave(operation->owner);
 	return error;
 }
 

@@ -163,6 +163,7 @@ struct pro_operation {
 			struct pro_addr
 					*address; /* datagrams: peer, out for reads, in for writes (may be NULL) */
 			struct pro_message_block *lent; /* out: the block lent, wr set */
+			size_t lent_max;                /* bytes of it to be filled; 0: all */
 		} io;
 		struct {
 			pro_handle accepted;     /* out */

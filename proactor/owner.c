@@ -2,6 +2,8 @@
  * from any thread, and close: cancel everything, close the handle, then tell the handler. */
 #include "debug.h"
 
+#include <proactor/socket.h>
+
 #include <assert.h>
 #include <string.h>
 
@@ -58,6 +60,10 @@ static void owner_prepare_close(struct pro_event *event)
 		pro__list_remove(&owner->link);
 		pro__counter_add(&owner->proactor->handlers, (uint64_t)-1);
 	}
+	/* One that came when there was nothing left to wait for. */
+	if (owner->handle != PRO_INVALID_HANDLE)
+		pro_proactor_close_handle(owner->proactor, owner->handle);
+	owner->handle = PRO_INVALID_HANDLE;
 }
 
 static void owner_call_close(struct pro_event *event)

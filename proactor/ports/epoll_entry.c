@@ -223,8 +223,10 @@ void pro__epoll_watch(struct epoll_port *port, struct pro_operation *operation)
 		return;
 	flight->is_first = false;
 	int os_error = entry_control(port, entry, (int)operation->handle, EPOLL_CTL_ADD);
-	/* A file, or a device such as /dev/null, is always ready: it waits for its next turn only. */
-	if (os_error == EPERM && pro__list_contains(&entry->yield_link))
+	/* A file, or a device such as /dev/null, is always ready: it waits for its next turn or for a
+	 * block only. */
+	if (os_error == EPERM &&
+			(pro__list_contains(&entry->yield_link) || pro__list_contains(&entry->starve_link)))
 		return;
 	if (os_error && os_error != EEXIST) {
 		pro__epoll_dequeue(port, flight);

@@ -99,7 +99,8 @@ static enum epoll_step read_lent(struct epoll_port *port, struct epoll_entry *en
 	block = pro__lent_pool_take(pool);
 	if (!block)
 		return starve(port, entry, pool);
-	const struct pro_buffer buffer = {.base = block->base, .length = block->size};
+	const struct pro_buffer buffer = {
+			.base = block->base, .length = pro__borrowed_length(operation, block->size)};
 	enum epoll_step step = read_into(port, entry, (int)operation->handle, &buffer, 1, result);
 	if (step == PRO__EPOLL_WAIT || result->error) {
 		pro__lent_pool_give_back(pool, block);

@@ -4,14 +4,22 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <unistd.h>
 
 /* ---- files ---- */
 
 static void file_begin(struct pro__ring_port *port, struct pro_operation *operation)
 {
+	const struct pro__flight *flight = pro__flight_of(operation);
+
 	/* Beyond that an offset would mean the file's own position. */
 	assert(operation->request.io.offset <= INT64_MAX);
-	pro__flight_send(port, operation, PRO__STEP_TRANSFER);
+	/* The ring takes no notice of the offset where a descriptor has none, and takes the bytes of a
+	 * pipe or a socket. */
+	if (flight->kind != PRO__FD_FILE && lseek(flight->fd, 0, SEEK_CUR) < 0)
+		pro__flight_fail(port, operation, errno);
+	else
+		pro__flight_send(port, operation, PRO__STEP_TRANSFER);
 }
 
 static void read_file_prepare(
@@ -44,6 +52,7 @@ const struct pro__flight_class pro__flight_read_file = {
 		.failed = pro__flight_fail,
 		.ready = pro__flight_transfer,
 		.has_handle = true,
+		.needs_kind = true,
 		.is_file = true,
 };
 
@@ -54,6 +63,7 @@ const struct pro__flight_class pro__flight_write_file = {
 		.failed = pro__flight_fail,
 		.ready = pro__flight_transfer,
 		.has_handle = true,
+		.needs_kind = true,
 		.is_file = true,
 };
 

@@ -34,11 +34,13 @@ static void read_dgram_transferred(
 static void read_dgram_failed(
 		struct pro__ring_port *port, struct pro_operation *operation, int os_error)
 {
+	const int fd = pro__flight_of(operation)->fd;
 	bool is_cut;
-	ssize_t got = pro__try_read_dgram(pro__flight_of(operation)->fd, operation->request.io.buffers,
-			operation->request.io.count, operation->request.io.address, &is_cut, &port->ring.calls);
+	ssize_t got = -os_error;
 
-	(void)os_error;
+	if (pro__skips_dgram_error(fd, true, os_error, &port->ring.calls))
+		got = pro__try_read_dgram(fd, operation->request.io.buffers, operation->request.io.count,
+				operation->request.io.address, &is_cut, &port->ring.calls);
 	if (got >= 0)
 		pro__flight_end(port, operation, is_cut ? PRO_EMSGSIZE : 0, (size_t)got);
 	else
@@ -62,10 +64,13 @@ static void write_dgram_prepare(
 static void write_dgram_failed(
 		struct pro__ring_port *port, struct pro_operation *operation, int os_error)
 {
-	(void)os_error;
-	pro__flight_tried(port, operation,
-			pro__try_write_dgram(pro__flight_of(operation)->fd, operation->request.io.buffers,
-					operation->request.io.count, operation->request.io.address, &port->ring.calls));
+	const int fd = pro__flight_of(operation)->fd;
+	ssize_t sent = -os_error;
+
+	if (pro__skips_dgram_error(fd, false, os_error, &port->ring.calls))
+		sent = pro__try_write_dgram(fd, operation->request.io.buffers, operation->request.io.count,
+				operation->request.io.address, &port->ring.calls);
+	pro__flight_tried(port, operation, sent);
 }
 
 const struct pro__flight_class pro__flight_read_dgram = {

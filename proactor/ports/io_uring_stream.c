@@ -44,10 +44,12 @@ static void read_stream_prepare(
 	const struct pro__flight *flight = pro__flight_of(operation);
 
 	if (is_borrowing(operation)) {
+		size_t length = pro__borrowed_length(operation, port->lent.block_size);
+
 		if (pro__flight_is_socket(flight))
-			io_uring_prep_recv(sqe, flight->fd, NULL, port->lent.block_size, 0);
+			io_uring_prep_recv(sqe, flight->fd, NULL, length, 0);
 		else
-			io_uring_prep_read(sqe, flight->fd, NULL, (unsigned)port->lent.block_size, UINT64_MAX);
+			io_uring_prep_read(sqe, flight->fd, NULL, (unsigned)length, UINT64_MAX);
 		sqe->flags |= IOSQE_BUFFER_SELECT;
 		sqe->buf_group = PRO__LENT_GROUP;
 	} else if (!pro__flight_is_socket(flight)) {
@@ -112,7 +114,7 @@ static void read_stream_try_borrowing(struct pro__ring_port *port, struct pro_op
 	const struct pro__flight *flight = pro__flight_of(operation);
 	unsigned index = pro__lent_ring_pop(&port->lent);
 	struct pro_buffer buffer = {.base = port->lent.memory + index * port->lent.block_size,
-			.length = port->lent.block_size};
+			.length = pro__borrowed_length(operation, port->lent.block_size)};
 	ssize_t got = pro__try_read(flight->fd, flight->kind, &buffer, 1, &port->ring.calls);
 
 	lend(port, operation, index, got > 0 ? (size_t)got : 0);

@@ -174,7 +174,8 @@ static void input_give_lent(
 	if (!block)
 		return;
 	struct pro_buffer buffer = {.base = pro_message_block_wr_ptr(block),
-			.length = (pro_buffer_length)pro_message_block_space(block)};
+			.length = (pro_buffer_length)pro__borrowed_length(
+					operation, pro_message_block_space(block))};
 	size_t bytes = input_take(input, &buffer, 1);
 	block->wr += bytes;
 	operation->request.io.lent = block;

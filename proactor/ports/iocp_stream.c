@@ -73,7 +73,8 @@ static void read_lent(struct iocp_port *port, struct pro_operation *operation)
 	if (!block)
 		return;
 	struct pro_buffer buffer = {.base = pro_message_block_wr_ptr(block),
-			.length = (pro_buffer_length)pro_message_block_space(block)};
+			.length = (pro_buffer_length)pro__borrowed_length(
+					operation, pro_message_block_space(block))};
 	flight->step = READ_LENT;
 	flight->of.block = block;
 	call_read(port, operation, &buffer, 1);

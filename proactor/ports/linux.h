@@ -63,6 +63,9 @@ ssize_t pro__try_read_dgram(int fd, const struct pro_buffer *buffers, unsigned c
 		struct pro_addr *from, bool *is_cut, uint64_t *calls);
 ssize_t pro__try_write_dgram(int fd, const struct pro_buffer *buffers, unsigned count,
 		const struct pro_addr *to, uint64_t *calls);
+/* Whether an error is what an earlier datagram met on its way, and nobody's business: a connected
+ * socket has one peer, whose errors count. */
+bool pro__skips_dgram_error(int fd, bool is_read, int os_error, uint64_t *calls);
 /* >= 0: the accepted descriptor; ECONNABORTED and the errors of a peer that died in the queue are
  * skipped. */
 int pro__try_accept(int fd, struct pro_addr *local, struct pro_addr *remote, uint64_t *calls);

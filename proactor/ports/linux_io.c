@@ -233,6 +233,12 @@ static bool is_leftover(int os_error)
 	return false;
 }
 
+bool pro__skips_dgram_error(int fd, bool is_read, int os_error, uint64_t *calls)
+{
+	/* A refusal is leftover only for a send: sending a datagram meets none. */
+	return (is_read ? is_leftover(os_error) : os_error == ECONNREFUSED) && !is_connected(fd, calls);
+}
+
 ssize_t pro__try_read_dgram(int fd, const struct pro_buffer *buffers, unsigned count,
 		struct pro_addr *from, bool *is_cut, uint64_t *calls)
 {
@@ -254,7 +260,7 @@ ssize_t pro__try_read_dgram(int fd, const struct pro_buffer *buffers, unsigned c
 		int os_error = errno;
 		if (os_error == EINTR)
 			continue;
-		if (skipped >= SKIPPED_MAX || !is_leftover(os_error) || is_connected(fd, calls))
+		if (skipped >= SKIPPED_MAX || !pro__skips_dgram_error(fd, true, os_error, calls))
 			return -os_error;
 	}
 }
@@ -275,8 +281,7 @@ ssize_t pro__try_write_dgram(int fd, const struct pro_buffer *buffers, unsigned 
 		int os_error = errno;
 		if (os_error == EINTR)
 			continue;
-		/* A refusal is leftover only: sending a datagram meets none. */
-		if (skipped >= SKIPPED_MAX || os_error != ECONNREFUSED || is_connected(fd, calls))
+		if (skipped >= SKIPPED_MAX || !pro__skips_dgram_error(fd, false, os_error, calls))
 			return -os_error;
 	}
 }

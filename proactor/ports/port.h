@@ -11,20 +11,20 @@
  * long as there is at least one.
  *
  *  READ_STREAM    1 or more bytes into request.io.buffers[0..count); 0 bytes are PRO_EOF. With
- * PRO__BORROWS (count 0): take a block of the lent pool when data is there, fill it, put it in
- * request.io.lent with wr set; on error or EOF lent stays NULL. When the pool is empty the
- * operation waits (back-pressure). Sockets, and pipes and terminals too. WRITE_STREAM   1 or more
- * bytes of the buffers. Never raises SIGPIPE. At most one such submission per handle is in flight
- * (the write stream sees to it). READ_FILE      at request.io.offset, at least one byte; 0
- * bytes are PRO_EOF. WRITE_FILE likewise; a short count is fine, the engine goes on. READ_DGRAM one
- * datagram; request.io.address gets the sender. A datagram longer than the buffers: PRO_EMSGSIZE
- * with the bytes that fitted. A 0-byte datagram is success. Errors left over from earlier sends
- * (ECONNREFUSED by ICMP, WSAECONNRESET) are skipped on unconnected sockets. WRITE_DGRAM    one
- * datagram, to request.io.address or, if that is NULL, to the connected peer. ACCEPT         one
- * connection: request.accept.accepted (non-blocking, close-on-exec), *local and *remote filled.
- * ECONNABORTED and the like of a connection that died in the queue are skipped. EMFILE, ENFILE,
- * ENOBUFS, ENOMEM are reported, the connection stays queued. CONNECT        makes a socket for
- * request.connect.remote's family, binds it to local if not NULL, connects;
+ * PRO__BORROWS (count 0): take a block of the lent pool when data is there, fill it (at most
+ * pro__borrowed_length), put it in request.io.lent with wr set; on error or EOF lent stays NULL.
+ * When the pool is empty the operation waits (back-pressure). Sockets, and pipes and terminals too.
+ * WRITE_STREAM   1 or more bytes of the buffers. Never raises SIGPIPE. At most one such submission
+ * per handle is in flight (the write stream sees to it). READ_FILE      at request.io.offset, at
+ * least one byte; 0 bytes are PRO_EOF. WRITE_FILE likewise; a short count is fine, the engine goes
+ * on. READ_DGRAM one datagram; request.io.address gets the sender. A datagram longer than the
+ * buffers: PRO_EMSGSIZE with the bytes that fitted. A 0-byte datagram is success. Errors left over
+ * from earlier sends (ECONNREFUSED by ICMP, WSAECONNRESET) are skipped on unconnected sockets.
+ * WRITE_DGRAM    one datagram, to request.io.address or, if that is NULL, to the connected peer.
+ * ACCEPT         one connection: request.accept.accepted (non-blocking, close-on-exec), *local and
+ * *remote filled. ECONNABORTED and the like of a connection that died in the queue are skipped.
+ * EMFILE, ENFILE, ENOBUFS, ENOMEM are reported, the connection stays queued. CONNECT        makes a
+ * socket for request.connect.remote's family, binds it to local if not NULL, connects;
  * request.connect.connected. On any failure or cancel the socket is closed by the port and
  * `connected` is PRO_INVALID_HANDLE. A cancel that lost the race completes with success.
  *  TRANSMIT_FILE  sends request.transmit's header, then `left` bytes of file at `offset`, then

@@ -251,8 +251,8 @@ static bool read_lent(struct sim_flight *flight, size_t length, struct sim_resul
 		pro__sim_starve(flight);
 		return false;
 	}
-	if (length > block->size)
-		length = block->size;
+	if (length > pro__borrowed_length(operation, block->size))
+		length = pro__borrowed_length(operation, block->size);
 	pro__sim_pipe_get(&stream_of(flight->object)->in, block->base, length);
 	block->wr = length;
 	operation->request.io.lent = block;

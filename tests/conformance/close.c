@@ -229,6 +229,47 @@ void scenario_handle_that_comes_while_closing_is_closed_too(struct world *world)
 	ASSERT_ERROR(right->last[EVENT_READ_STREAM].error, PRO_EOF);
 }
 
+struct late_handle {
+	struct recorder *closing;
+	pro_handle handle;
+};
+
+static void close_another_and_give_it_a_handle(struct recorder *recorder, const struct event *event)
+{
+	const struct late_handle *late = recorder->context;
+
+	if (event->kind != EVENT_TIME_OUT)
+		return;
+	recorder_close(late->closing);
+	pro_handler_set_handle(recorder_handler(late->closing), late->handle);
+}
+
+/* Nothing of the handler is in flight, so that all but its handle_close is over at once. */
+void scenario_handle_that_comes_after_the_last_step_is_closed_too(struct world *world)
+{
+	struct recorder *closer, *right;
+	struct late_handle late;
+	struct pro_message_block block;
+	char bytes[16];
+	pro_handle handles[2];
+
+	world_open(world);
+	closer = recorder_create(world, "closer");
+	right = recorder_create(world, "right");
+	late.closing = recorder_create(world, "closing");
+	ASSERT_OK(pro_socket_pair(world->proactor, handles));
+	late.handle = handles[0];
+	recorder_own_stream(right, handles[1]);
+	recorder_open_free(closer);
+	closer->context = &late;
+	closer->on_event = close_another_and_give_it_a_handle;
+	pro_message_block_init(&block, bytes, sizeof(bytes));
+	ASSERT_OK(recorder_read(right, &block, 0));
+	ASSERT_OK(recorder_timer(closer, 0));
+	RUN_UNTIL(world, late.closing->is_closed && right->count[EVENT_READ_STREAM]);
+	ASSERT_ERROR(right->last[EVENT_READ_STREAM].error, PRO_EOF);
+}
+
 void scenario_peer_sees_the_end_within_100_ms_of_a_close(struct world *world)
 {
 	peer_sees_the_end(world, true);

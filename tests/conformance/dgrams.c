@@ -4,6 +4,7 @@
 #include <check.h>
 #include <string.h>
 
+#include "../support/os.h"
 #include "../support/pattern.h"
 #include "../support/recorder.h"
 
@@ -132,6 +133,36 @@ void scenario_errors_of_earlier_sends_do_not_end_a_receive(struct world *world)
 	RUN_UNTIL(world, left->count[EVENT_READ_DGRAM]);
 	ASSERT_OK(left->last[EVENT_READ_DGRAM].error);
 	ck_assert_mem_eq(bytes, "yes", 3);
+}
+
+/* A connected socket has one peer: what that answered is the next operation's business. */
+void scenario_errors_of_a_connected_peer_are_reported(struct world *world)
+{
+	struct recorder *left, *gone;
+	struct pro_message_block in;
+	struct pro_addr nobody;
+	char bytes[8];
+
+	world->is_traced = false;
+	world_open(world);
+	left = recorder_create(world, "left");
+	gone = recorder_create(world, "gone");
+	recorder_own_dgram(left, ANY_INET);
+	nobody = recorder_own_dgram(gone, ANY_INET);
+	recorder_close(gone);
+	RUN_UNTIL(world, gone->is_closed);
+	os_connect_peer((int)pro_handler_handle(recorder_handler(left)), &nobody);
+
+	pro_message_block_init(&in, bytes, sizeof(bytes));
+	ASSERT_OK(STARTED(left, READ_DGRAM, pro_asynch_read_dgram_recv(&left->dgram_reader, &in)));
+	send_to(left, "x", 1, NULL);
+	RUN_UNTIL(world, left->count[EVENT_READ_DGRAM]);
+	ASSERT_ERROR(left->last[EVENT_READ_DGRAM].error, PRO_ECONNREFUSED);
+	send_to(left, "x", 1, NULL);
+	ASSERT_OK(left->last[EVENT_WRITE_DGRAM].error);
+	ck_assert(os_wait_readable(pro_handler_handle(recorder_handler(left)), 10000));
+	send_to(left, "x", 1, NULL);
+	ASSERT_ERROR(left->last[EVENT_WRITE_DGRAM].error, PRO_ECONNREFUSED);
 }
 
 void scenario_datagrams_that_cannot_be_sent_are_errors(struct world *world)

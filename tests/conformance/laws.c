@@ -343,6 +343,57 @@ void scenario_callbacks_of_one_handler_never_overlap(struct world *world)
 	ck_assert_uint_ge(target->count[EVENT_TIME_OUT], POSTERS);
 }
 
+/* ---- one flight at a time, whoever starts it ---- */
+
+struct starting {
+	struct recorder *owner;
+	unsigned rounds;
+	PRO_ATOMIC(unsigned) accepted;
+};
+
+static void start_timer(struct starting *starting)
+{
+	int result = recorder_timer(starting->owner, 0);
+
+	ck_assert(result == 0 || result == PRO_EBUSY);
+	starting->accepted += result == 0;
+}
+
+static void start_in_the_callback(struct recorder *recorder, const struct event *event)
+{
+	if (event->kind == EVENT_TIME_OUT)
+		start_timer(recorder->context);
+}
+
+static void start_from_a_thread(void *context, unsigned number)
+{
+	struct starting *starting = context;
+
+	(void)number;
+	while (starting->owner->count[EVENT_TIME_OUT] < starting->rounds)
+		start_timer(starting);
+}
+
+/* The callback starts the timer again, and so do two threads. */
+void scenario_one_of_many_starts_is_accepted(struct world *world)
+{
+	struct starting starting = {.rounds = world_number(5000, 200000)};
+	struct crew crew;
+
+	world->is_traced = false;
+	world_open(world);
+	starting.owner = recorder_create(world, "owner");
+	starting.owner->context = &starting;
+	recorder_open_free(starting.owner);
+	starting.owner->on_event = start_in_the_callback;
+	crew_start(&crew, 2, start_from_a_thread, &starting);
+	RUN_UNTIL(world, crew.finished == 2);
+	crew_join(&crew);
+	starting.owner->on_event = NULL;
+	world_run_ready(world);
+	ck_assert_uint_eq(starting.accepted, starting.owner->count[EVENT_TIME_OUT]);
+}
+
 /* In flight, asked to cancel, complete but not called back: busy each time, idle in the callback.
  */
 void scenario_operation_is_busy_until_its_callback(struct world *world)

@@ -107,6 +107,45 @@ void scenario_used_up_lent_blocks_are_back_pressure(struct world *world)
 	free(loans);
 }
 
+static struct pro_message_block *lent_out;
+
+static void keep_block(struct recorder *recorder, const struct event *event)
+{
+	(void)recorder;
+	if (event->kind == EVENT_READ_STREAM && event->error == 0)
+		lent_out = event->block;
+}
+
+/* A file is always ready, but not its reader's block. */
+void scenario_files_wait_for_lent_blocks(struct world *world)
+{
+	struct recorder *readers[2];
+	struct pro_message_block out;
+
+	world->is_traced = false;
+	world->options.lent_blocks = 1;
+	world_open(world);
+	for (unsigned i = 0; i < 2; i++) {
+		readers[i] = recorder_create(world, "reader");
+		readers[i]->keeps_blocks = true;
+		readers[i]->on_event = keep_block;
+		recorder_own_stream(readers[i],
+				world_file(world, "file", PRO_FILE_READ | PRO_FILE_WRITE | PRO_FILE_CREATE));
+	}
+	pro_message_block_init_filled(&out, "bytes", 5);
+	ASSERT_OK(STARTED(
+			readers[0], WRITE_STREAM, pro_asynch_write_stream_write(&readers[0]->writer, &out)));
+	RUN_UNTIL(world, readers[0]->count[EVENT_WRITE_STREAM]);
+	ASSERT_OK(recorder_read(readers[1], NULL, 0));
+	RUN_UNTIL(world, readers[1]->count[EVENT_READ_STREAM]);
+	ASSERT_OK(recorder_read(readers[0], NULL, 0));
+	world_run_for(world, 10);
+	ck_assert_uint_eq(readers[0]->count[EVENT_READ_STREAM], 0);
+	pro_message_block_release(lent_out);
+	RUN_UNTIL(world, readers[0]->count[EVENT_READ_STREAM]);
+	ASSERT_ERROR(readers[0]->last[EVENT_READ_STREAM].error, PRO_EOF);
+}
+
 static void release_from_thread(void *context, unsigned number)
 {
 	(void)number;
@@ -203,4 +242,34 @@ void scenario_borrowed_block_can_be_echoed(struct world *world)
 								 right->count[EVENT_WRITE_STREAM] == i + 1);
 		pattern_check(echoed, sizeof(echoed), 500 * (uint64_t)i, 3);
 	}
+}
+
+static void check_share(struct recorder *recorder, const struct event *event)
+{
+	if (event->kind != EVENT_READ_STREAM || event->error)
+		return;
+	ck_assert_uint_le(event->bytes, 10);
+	ck_assert_uint_eq(pro_message_block_length(event->block), event->bytes);
+	pattern_check(pro_message_block_rd_ptr(event->block), event->bytes, recorder->number, 5);
+	recorder->number += event->bytes;
+	ASSERT_OK(recorder_read(recorder, NULL, 10));
+}
+
+/* A read that borrows may be bounded too; the rest waits for the next. */
+void scenario_borrowed_reads_take_no_more_than_was_asked_for(struct world *world)
+{
+	struct recorder *left, *right;
+	struct pro_message_block out;
+	unsigned char bytes[95];
+
+	world_open(world);
+	left = recorder_create(world, "left");
+	right = recorder_create(world, "right");
+	recorder_pair(left, right);
+	left->on_event = check_share;
+	pattern_fill(bytes, sizeof(bytes), 0, 5);
+	pro_message_block_init_filled(&out, bytes, sizeof(bytes));
+	ASSERT_OK(recorder_write(right, &out));
+	ASSERT_OK(recorder_read(left, NULL, 10));
+	RUN_UNTIL(world, left->number == sizeof(bytes) && right->count[EVENT_WRITE_STREAM]);
 }

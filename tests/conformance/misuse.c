@@ -320,8 +320,10 @@ void scenario_stale_operations_do_not_reach_a_reused_number(struct world *world)
 
 void scenario_handles_of_the_wrong_kind_are_errors(struct world *world)
 {
-	struct recorder *files;
+	struct recorder *files, *left, *right;
+	struct pro_message_block in, out;
 	pro_handle file;
+	char bytes[8];
 
 	world_open(world);
 	files = recorder_create(world, "files");
@@ -331,6 +333,28 @@ void scenario_handles_of_the_wrong_kind_are_errors(struct world *world)
 	RUN_UNTIL(world, files->count[EVENT_ACCEPT]);
 	ASSERT_ERROR(files->last[EVENT_ACCEPT].error, PRO_ENOTSOCK);
 	ASSERT_OK(pro_proactor_close_handle(world->proactor, file));
+
+	/* A stream has no offsets, and what it has stays there. */
+	left = recorder_create(world, "left");
+	right = recorder_create(world, "right");
+	recorder_pair(left, right);
+	recorder_open_file(left, pro_handler_handle(recorder_handler(left)));
+	pro_message_block_init_filled(&out, "bytes", 5);
+	ASSERT_OK(recorder_write(right, &out));
+	RUN_UNTIL(world, right->count[EVENT_WRITE_STREAM]);
+	pro_message_block_init(&in, bytes, sizeof(bytes));
+	ASSERT_OK(STARTED(left, READ_FILE, pro_asynch_read_file_read(&left->file_reader, &in, 0, 0)));
+	RUN_UNTIL(world, left->count[EVENT_READ_FILE]);
+	ASSERT_ERROR(left->last[EVENT_READ_FILE].error, PRO_ESPIPE);
+	pro_message_block_init_filled(&out, "bytes", 5);
+	ASSERT_OK(STARTED(left, WRITE_FILE, pro_asynch_write_file_write(&left->file_writer, &out, 0)));
+	RUN_UNTIL(world, left->count[EVENT_WRITE_FILE]);
+	ASSERT_ERROR(left->last[EVENT_WRITE_FILE].error, PRO_ESPIPE);
+	ASSERT_OK(
+			STARTED(left, READ_STREAM, pro_asynch_read_stream_read_exactly(&left->reader, &in, 5)));
+	RUN_UNTIL(world, left->count[EVENT_READ_STREAM]);
+	ASSERT_OK(left->last[EVENT_READ_STREAM].error);
+	ck_assert_mem_eq(bytes, "bytes", 5);
 }
 
 void scenario_only_connected_streams_end_their_sending(struct world *world)

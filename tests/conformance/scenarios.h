@@ -83,6 +83,7 @@
 	X(2, no_callback_inside_a_cancel_or_close, NEEDS_NOTHING)                                      \
 	X(3, callbacks_of_one_handler_never_overlap, NEEDS_THREADS)                                    \
 	X(4, operation_is_busy_until_its_callback, NEEDS_NOTHING)                                      \
+	X(4, one_of_many_starts_is_accepted, NEEDS_THREADS)                                            \
 	X(4, buffer_is_not_touched_after_a_cancelled_completion, NEEDS_NOTHING)                        \
 	X(5, each_class_can_be_cancelled, NEEDS_NOTHING)                                               \
 	X(5, cancelled_read_exactly_keeps_the_bytes_that_came, NEEDS_NOTHING)                          \
@@ -110,6 +111,7 @@
 	X(8, close_with_1000_accepts_gives_1000_cancels, NEEDS_NOTHING)                                \
 	X(8, close_cancels_a_mixture, NEEDS_NOTHING)                                                   \
 	X(8, handle_that_comes_while_closing_is_closed_too, NEEDS_NOTHING)                             \
+	X(8, handle_that_comes_after_the_last_step_is_closed_too, NEEDS_NOTHING)                       \
 	X(8, peer_sees_the_end_within_100_ms_of_a_close, NEEDS_NOTHING)                                \
 	X(8, peer_of_a_pair_sees_the_end_within_100_ms, NEEDS_NOTHING)                                 \
 	X(8, hanging_connects_are_cancelled_and_closed, NEEDS_SYSTEM)                                  \
@@ -160,6 +162,7 @@
 	X(16, write_sends_one_block_and_writev_its_chain, NEEDS_NOTHING)                               \
 	X(16, readv_fills_the_blocks_of_a_chain_in_order, NEEDS_NOTHING)                               \
 	X(16, writes_of_many_threads_never_interleave, NEEDS_THREADS)                                  \
+	X(16, nothing_overtakes_a_write_that_failed, NEEDS_NOTHING)                                    \
 	X(16, write_to_a_dying_peer_is_an_error_with_its_count, NEEDS_NOTHING)                         \
 	X(16, full_duplex_flows_both_ways, NEEDS_NOTHING)                                              \
 	X(17, end_of_a_stream_can_be_read_again_and_again, NEEDS_NOTHING)                              \
@@ -170,9 +173,11 @@
 	X(18, reset_never_looks_like_a_finished_upload, NEEDS_NOTHING)                                 \
 	X(19, writing_to_the_dead_raises_no_sigpipe, NEEDS_LINUX)                                      \
 	X(21, used_up_lent_blocks_are_back_pressure, NEEDS_NOTHING)                                    \
+	X(21, files_wait_for_lent_blocks, NEEDS_LINUX)                                                 \
 	X(21, lent_blocks_may_be_released_by_another_thread, NEEDS_THREADS)                            \
 	X(21, reads_that_wait_for_a_block_can_be_cancelled, NEEDS_NOTHING)                             \
 	X(21, borrowed_block_can_be_echoed, NEEDS_NOTHING)                                             \
+	X(21, borrowed_reads_take_no_more_than_was_asked_for, NEEDS_NOTHING)                           \
 	X(22, acceptor_serves_many_connections, NEEDS_NOTHING)                                         \
 	X(22, refused_connections_do_not_deafen_the_listener, NEEDS_NOTHING)                           \
 	X(22, connections_that_die_in_the_queue_do_not_deafen_the_listener, NEEDS_SYSTEM)              \
@@ -249,6 +254,7 @@
 	X(0, datagrams_of_ipv6_are_gathered_and_scattered, NEEDS_NOTHING)                              \
 	X(0, datagrams_keep_their_boundaries, NEEDS_NOTHING)                                           \
 	X(0, errors_of_earlier_sends_do_not_end_a_receive, NEEDS_NOTHING)                              \
+	X(0, errors_of_a_connected_peer_are_reported, NEEDS_LINUX)                                     \
 	X(0, datagrams_that_cannot_be_sent_are_errors, NEEDS_NOTHING)                                  \
 	X(0, pipes_are_streams, NEEDS_SYSTEM)                                                          \
 	X(0, files_are_streams_of_any_length, NEEDS_LINUX)                                             \

@@ -572,6 +572,68 @@ void scenario_full_duplex_flows_both_ways(struct world *world)
 	pro_message_block_release(duplicate);
 }
 
+struct failing {
+	struct recorder *owner;
+	struct pro_message_block out[3];
+};
+
+/* The first fails before a byte of it goes out; the second does not know of that. */
+static void write_two(struct recorder *recorder, const struct event *event)
+{
+	struct failing *failing = recorder->context;
+
+	if (event->kind != EVENT_WAKEUP)
+		return;
+	for (unsigned i = 0; i < 2; i++) {
+		pro_message_block_init_filled(&failing->out[i], "bytes", 5);
+		ASSERT_OK(recorder_write(failing->owner, &failing->out[i]));
+	}
+}
+
+/* The third, which is written in the callback of the first, goes its way. */
+static void check_failures(struct recorder *recorder, const struct event *event)
+{
+	static const int expected[] = {PRO_EBADF, PRO_ECANCELED, PRO_EBADF};
+	struct failing *failing = recorder->context;
+
+	if (event->kind != EVENT_WRITE_STREAM)
+		return;
+	ASSERT_ERROR(event->error, expected[recorder->number]);
+	ck_assert_uint_eq(event->bytes, 0);
+	if (recorder->number++ > 0)
+		return;
+	pro_message_block_init_filled(&failing->out[2], "bytes", 5);
+	ASSERT_OK(recorder_write(recorder, &failing->out[2]));
+}
+
+void scenario_nothing_overtakes_a_write_that_failed(struct world *world)
+{
+	struct recorder *right, *other;
+	struct failing failing;
+	pro_handle handles[2];
+
+	world_open(world);
+	failing.owner = recorder_create(world, "left");
+	right = recorder_create(world, "right");
+	other = recorder_create(world, "other");
+	ASSERT_OK(pro_socket_pair(world->proactor, handles));
+	recorder_own_stream(right, handles[1]);
+	ASSERT_OK(pro_asynch_write_stream_open(
+			&failing.owner->writer, recorder_handler(failing.owner), handles[0], NULL));
+	pro_message_block_init_filled(&failing.out[0], "bytes", 5);
+	ASSERT_OK(recorder_write(failing.owner, &failing.out[0]));
+	RUN_UNTIL(world, failing.owner->count[EVENT_WRITE_STREAM]);
+	ASSERT_OK(pro_proactor_close_handle(world->proactor, handles[0]));
+	world_run_ready(world);
+
+	failing.owner->context = &failing;
+	failing.owner->on_event = check_failures;
+	other->context = &failing;
+	other->on_event = write_two;
+	ASSERT_OK(pro_handler_wakeup(recorder_handler(other)));
+	RUN_UNTIL(world, failing.owner->count[EVENT_WRITE_STREAM] == 4);
+}
+
 /* Pipes are streams too. */
 void scenario_pipes_are_streams(struct world *world)
 {
