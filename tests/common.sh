@@ -124,14 +124,15 @@ build()
 	fi
 }
 
-# run_tests PRESET CTEST_ARGUMENT...: those tests, in build-PRESET.
+# run_tests PRESET CTEST_ARGUMENT...: those tests, in build-PRESET; one more at a time than there are
+# processors, since many wait for time to pass.
 run_tests()
 {
 	preset=$1
 	shift
 	say "$preset: testing"
-	ctest --preset "$preset" --parallel "$jobs" --output-on-failure --output-junit "$work/junit.xml" \
-		--test-output-size-passed 1000000 --test-output-size-failed 1000000 "$@" >"$work/ctest.log" 2>&1
+	ctest --preset "$preset" --parallel $((jobs + 1)) --output-on-failure \
+		--output-junit "$work/junit.xml" --test-output-size-passed 1000000 --test-output-size-failed 1000000 "$@" >"$work/ctest.log" 2>&1
 	status=$?
 	if [ $status -ne 0 ]; then
 		cat "$work/ctest.log"

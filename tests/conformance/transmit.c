@@ -239,8 +239,11 @@ void scenario_transmit_file_beyond_2_gib(struct world *world)
 		bytes = GIB / 4;
 		world->is_traced = false;
 	}
-	if (world_is_small())
+	if (world_has_small_files()) {
 		bytes = GIB / 64;
+		world->is_traced = false;
+		world_leave_out(world->name);
+	}
 	world_make_sparse_file(world, "file", bytes);
 	transmission = transmission_create(world);
 	transmission->discards = true;

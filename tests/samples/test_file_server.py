@@ -26,6 +26,7 @@ HELLO = b"hello, world\n"
 SECRET = b"this lies beside the root\n"
 BIG = 24 * MIB
 SPARSE = 2 * 1024 * MIB + 200 * MIB + 12
+SMALL_FILES = os.environ.get("PROACTOR_TEST_SMALL_FILES") == "1"
 MARKS = {0: b"first", 2 ** 31 - 2: b"31 bits", SPARSE - 4: b"last"}
 ERROR_LINE = b"File transmit error!\r\n"
 
@@ -272,8 +273,11 @@ def a_file_beyond_two_gibibytes_arrives_whole():
             part = once(server, request("/sparse.bin", "Range: bytes=%d-%d" %
                                         (at, at + len(mark) - 1)))
             equal((part.status, part.body), (206, mark))
-        done = curl(server, "/sparse.bin", "-o", "/dev/null", "-w", "%{size_download}")
-        equal((done.returncode, done.stdout), (0, b"%d" % SPARSE))
+        # Where another run has sent all of it, the last of it will do.
+        first = SPARSE - 16 * MIB if SMALL_FILES else 0
+        done = curl(server, "/sparse.bin", "--range", "%d-" % first, "-o", "/dev/null",
+                    "-w", "%{size_download}")
+        equal((done.returncode, done.stdout), (0, b"%d" % (SPARSE - first)))
 
 
 @test

@@ -64,6 +64,11 @@ bool world_is_small(void)
 	return is_asked_for("PROACTOR_TEST_SMALL");
 }
 
+bool world_has_small_files(void)
+{
+	return world_is_small() || is_asked_for("PROACTOR_TEST_SMALL_FILES");
+}
+
 unsigned world_number(unsigned usual, unsigned in_long_runs)
 {
 	if (world_is_small())

@@ -120,6 +120,10 @@ bool world_is_long(void);
 bool world_is_small(void);
 unsigned world_number(unsigned usual, unsigned in_long_runs);
 
+/* Whether files of gigabytes are to be small, because another run sends them through the same port:
+ * PROACTOR_TEST_SMALL_FILES=1, or small runs. */
+bool world_has_small_files(void);
+
 /* Whether PROACTOR_TEST_SHARED=1 asks for proactors whose loop several threads may run. */
 bool world_is_shared(void);
 
