@@ -73,7 +73,8 @@ static int open_file(struct session *session, struct answer *answer, const struc
 static int list_directory(
 		struct session *session, struct answer *answer, const struct file_name *name)
 {
-	int error = listing_create(session->server->root, name->text, &session->page);
+	int error = listing_create(session->server->root, name->text,
+			pro_proactor_allocator(session->proactor), &session->page);
 
 	if (error)
 		return error;

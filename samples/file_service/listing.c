@@ -134,7 +134,8 @@ static size_t page_size(const struct listing *listing, const char *name)
 	return size;
 }
 
-int listing_create(struct pro_file_root *root, const char *name, struct pro_message_block **page)
+int listing_create(struct pro_file_root *root, const char *name,
+		const struct pro_allocator *allocator, struct pro_message_block **page)
 {
 	struct listing *listing = malloc(sizeof(*listing));
 
@@ -147,7 +148,7 @@ int listing_create(struct pro_file_root *root, const char *name, struct pro_mess
 	if (error < 0)
 		goto out;
 	qsort(listing->entries, listing->count, sizeof(listing->entries[0]), compare_entries);
-	*page = pro_message_block_create(NULL, page_size(listing, name));
+	*page = pro_message_block_create(allocator, page_size(listing, name));
 	error = *page ? print_page(*page, listing, name) : PRO_ENOMEM;
 	if (error) {
 		pro_message_block_release(*page);

@@ -10,6 +10,7 @@
 
 /* Makes the page of the directory `name` below `root`: files and directories, sorted by their
  * bytes, every name escaped. The caller releases `*page`. PRO_ENOMEM, or as pro_file_root_list. */
-int listing_create(struct pro_file_root *root, const char *name, struct pro_message_block **page);
+int listing_create(struct pro_file_root *root, const char *name,
+		const struct pro_allocator *allocator, struct pro_message_block **page);
 
 #endif

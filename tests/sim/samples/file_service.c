@@ -18,7 +18,10 @@
 #define ANSWER_BYTES (FILE_MAX + 2048)
 #define SLOW_READ_MS 40
 #define READ_MS      100000 /* longer than the server waits for anything */
-#define OVER_MS      60000
+#define OVER_MS      6000   /* less than a server that does not stop waits for a request */
+#define REQUEST_MS   10000
+#define DRIP_MS      3000
+#define DRIPS_MAX    17u /* that is longer than the time of a request, whatever goes wrong */
 
 /* Of the last but one, the begin is left after a while; the last is not there. */
 static const size_t file_sizes[] = {0, 1, 5000, FILE_MAX, 30000, 0};
@@ -28,7 +31,10 @@ static const size_t file_sizes[] = {0, 1, 5000, FILE_MAX, 30000, 0};
 #define CUT_BYTES 9000u
 #define NO_FILE   5u
 
-enum kind { ASK_LINE, ASK_GET, ASK_PART, ASK_HEAD, KINDS };
+enum kind { ASK_LINE, ASK_GET, ASK_PART, ASK_HEAD, ASK_LIST, ASK_TAG, KINDS };
+
+/* What a connection is for: most ask, some never do, some never come to the end of it. */
+enum mood { MOOD_ASKING, MOOD_SILENT, MOOD_DRIPPING, MOODS };
 
 struct file_client {
 	struct peer peer; /* first */
@@ -52,6 +58,7 @@ struct service {
 	unsigned links;
 	uint64_t cut_ms; /* when the file is cut */
 	bool is_cut;
+	bool is_stopping;
 };
 
 struct file_link {
@@ -66,7 +73,14 @@ struct file_link {
 	bool is_line; /* this connection speaks the protocol of lines */
 	bool is_sending;
 	bool has_asked;
-	char request[256];
+	bool is_last; /* the answer, and the end comes behind it */
+	bool is_answered;
+	bool is_kept; /* the answer before this one said so */
+	enum mood mood;
+	unsigned drips;
+	uint64_t asked_ns;
+	uint64_t before_ns; /* when the request before that was sent */
+	char request[300];
 	char answer[ANSWER_BYTES];
 };
 
@@ -111,6 +125,11 @@ static void link_fail(const struct file_link *link, const char *what)
 
 /* ---- asking ---- */
 
+static bool asks_head(const struct file_client *client)
+{
+	return client->kind == ASK_HEAD || (client->kind == ASK_LIST && client->file % 2 == 0);
+}
+
 static void client_choose_task(struct file_client *client)
 {
 	struct pro_sim *sim = client->service->sim;
@@ -128,40 +147,75 @@ static void client_choose_task(struct file_client *client)
 	}
 }
 
-/* A body that nobody asked for, and that looks like a request, has to be passed over. */
-static const char *choose_body(struct pro_sim *sim)
+/* A body that nobody asked for, and that looks like a request, has to be passed over; what comes
+ * behind the last request is not answered. */
+static const char *choose_body(struct file_link *link)
 {
-	return pro_sim_choose(sim, 4) == 0 ? "Content-Length: 23\r\n\r\nHEAD /file HTTP/1.1\r\n\r\n"
-									   : "\r\n";
+	switch (pro_sim_choose(link->client->service->sim, 5)) {
+	case 0:
+		return "Content-Length: 23\r\n\r\nHEAD /file HTTP/1.1\r\n\r\n";
+	case 1:
+		link->is_last = true;
+		return "Connection: close\r\n\r\nHEAD /file1 HTTP/1.1\r\nHost: x\r\n\r\n";
+	}
+	return "\r\n";
+}
+
+static const char *choose_conditions(const struct file_client *client, char *text, size_t size)
+{
+	text[0] = '\0';
+	if (client->kind == ASK_PART && client->is_suffix)
+		snprintf(text, size, "Range: bytes=-%zu\r\n", client->to + 1 - client->from);
+	else if (client->kind == ASK_PART)
+		snprintf(text, size, "Range: bytes=%zu-%zu\r\n", client->from, client->to);
+	else if (client->kind == ASK_TAG)
+		snprintf(text, size, "If-None-Match: *\r\n");
+	return text;
 }
 
 static void link_ask(struct file_link *link)
 {
+	const struct file_client *client = link->client;
+	char conditions[80];
+	char target[16] = "";
 	int length;
 
 	link->has_asked = true;
 	link->is_sending = true;
-	if (link->client->kind == ASK_LINE) {
-		length = snprintf(link->request, sizeof(link->request), "file%u\n", link->client->file);
-	} else if (link->client->is_suffix) {
+	link->is_last = link->is_answered = false;
+	link->before_ns = link->asked_ns;
+	link->asked_ns = pro_sim_now_ns(client->service->sim);
+	if (client->kind != ASK_LIST)
+		snprintf(target, sizeof(target), "file%u", client->file);
+	if (client->kind == ASK_LINE)
+		length = snprintf(link->request, sizeof(link->request), "%s\n", target);
+	else
 		length = snprintf(link->request, sizeof(link->request),
-				"GET /file%u HTTP/1.1\r\nHost: x\r\nRange: bytes=-%zu\r\n%s", link->client->file,
-				link->client->to + 1 - link->client->from, choose_body(link->client->service->sim));
-	} else if (link->client->kind == ASK_PART) {
-		length = snprintf(link->request, sizeof(link->request),
-				"GET /file%u HTTP/1.1\r\nHost: x\r\nRange: bytes=%zu-%zu\r\n\r\n",
-				link->client->file, link->client->from, link->client->to);
-	} else {
-		length = snprintf(link->request, sizeof(link->request),
-				"%s /file%u HTTP/1.1\r\nHost: x\r\n%s",
-				link->client->kind == ASK_HEAD ? "HEAD" : "GET", link->client->file,
-				choose_body(link->client->service->sim));
-	}
+				"%s /%s HTTP/1.1\r\nHost: x\r\n%s%s", asks_head(client) ? "HEAD" : "GET", target,
+				choose_conditions(client, conditions, sizeof(conditions)), choose_body(link));
 	pro_message_block_init_filled(&link->out, link->request, (size_t)length);
 	pro_message_block_init(&link->in, link->answer, sizeof(link->answer));
 	if (pro_asynch_write_stream_write(&link->writer, &link->out) ||
 			(link->is_line && pro_asynch_write_stream_shutdown(&link->writer)))
 		link_close(link);
+}
+
+/* One more byte of a request that has no end. */
+static void link_drip(struct file_link *link)
+{
+	static const char endless[] = "GET /file1 HTTP/1.1\r\nX: ";
+	const bool is_first = link->drips++ == 0;
+
+	if (link->drips > DRIPS_MAX)
+		link_fail(link, "a request that does not end is waited for");
+	if (!link->is_sending && link->mood == MOOD_DRIPPING) {
+		link->is_sending = true;
+		pro_message_block_init_filled(
+				&link->out, is_first ? endless : "x", is_first ? sizeof(endless) - 1 : 1);
+		if (pro_asynch_write_stream_write(&link->writer, &link->out))
+			link_close(link);
+	}
+	pro_asynch_timer_schedule(&link->timer, DRIP_MS);
 }
 
 /* The answer is there: the next task, by a new connection now and then. */
@@ -176,9 +230,14 @@ static void link_has_answer(struct file_link *link)
 		service->done++;
 	}
 	client_choose_task(client);
+	/* Who is done may wait for the server's end. */
+	if (client->peer.is_done && !link->is_line && !link->is_sending && !link->is_last &&
+			pro_sim_choose(service->sim, 2) == 0)
+		return;
+	link->is_kept = true;
 	/* A body that is passed over may be on its way still: its bytes are the request's. */
 	if (client->peer.is_done || link->is_line || client->kind == ASK_LINE || link->is_sending ||
-			pro_sim_choose(service->sim, 3) == 0)
+			link->is_last || pro_sim_choose(service->sim, 3) == 0)
 		link_close(link);
 	else
 		link_ask(link);
@@ -222,12 +281,22 @@ static bool find_number(const char *head, const char *field, size_t *number)
 /* Whether the body is what the status says; of a HEAD there is none. */
 static bool is_right_body(struct file_link *link, unsigned status, const char *body, size_t length)
 {
-	size_t there = link->client->kind == ASK_HEAD ? 0 : length;
+	static const char page_begin[] = "<!DOCTYPE html>";
+	static const char page_end[] = "</body></html>\n";
+	size_t there = asks_head(link->client) ? 0 : length;
 
+	if (link->client->kind == ASK_LIST)
+		return status >= 500 || status == 408 || (status == 200 && there == 0) ||
+			   (status == 200 && length > sizeof(page_begin) + sizeof(page_end) &&
+					   !memcmp(body, page_begin, sizeof(page_begin) - 1) &&
+					   !memcmp(body + length - sizeof(page_end) + 1, page_end,
+							   sizeof(page_end) - 1));
 	switch (status) {
+	case 304:
+		return link->client->kind == ASK_TAG && link->client->file != NO_FILE;
 	case 200:
-		return link->client->kind != ASK_PART && is_size_of_file(link, length) &&
-			   is_part_of_file(link->client->file, 0, body, there);
+		return link->client->kind != ASK_PART && link->client->kind != ASK_TAG &&
+			   is_size_of_file(link, length) && is_part_of_file(link->client->file, 0, body, there);
 	case 206:
 		return link->client->kind == ASK_PART && link->client->file != NO_FILE && length > 0 &&
 			   length <= link->client->to - link->client->from + 1 &&
@@ -266,20 +335,27 @@ static void link_take_http(struct file_link *link)
 	head_length = (size_t)(end + 4 - head);
 	head[head_length] = '\0';
 	status = strncmp(head, "HTTP/1.1 ", 9) ? 0 : (unsigned)strtoul(head + 9, NULL, 10);
-	if (!find_number(head, "\r\nContent-Length: ", &body_length)) {
+	body_length = 0;
+	if (status != 304 && !find_number(head, "\r\nContent-Length: ", &body_length)) {
 		link_fail(link, "a head without a length");
 		link_close(link);
 		return;
 	}
-	if (link->client->kind != ASK_HEAD && length - head_length < body_length)
+	if (!asks_head(link->client) && length - head_length < body_length)
 		return;
 	if (!is_right_body(link, status, bytes + head_length, body_length)) {
 		link_fail(link, "the answer is wrong");
 		link_close(link);
-	} else if (length != head_length + (link->client->kind == ASK_HEAD ? 0 : body_length)) {
+	} else if (length != head_length + (asks_head(link->client) ? 0 : body_length)) {
 		link_fail(link, "there is more than the answer");
 		link_close(link);
 	} else if (status >= 500 || status == 408) {
+		link_close(link);
+	} else if (strstr(head, "\r\nConnection: close\r\n")) {
+		/* The end comes. */
+		link->is_last = link->is_answered = true;
+	} else if (link->is_last) {
+		link_fail(link, "the last answer says that others may follow");
 		link_close(link);
 	} else {
 		link_has_answer(link);
@@ -301,6 +377,16 @@ static void link_handle_read_stream(
 		link_take_end(link);
 		return;
 	}
+	if (result->error == PRO_EOF && link->is_answered) {
+		link_has_answer(link);
+		return;
+	}
+	if (result->error == PRO_EOF && link->has_asked && link->is_kept && !link->is_sending &&
+			!pro_handler_is_closing(handler) && !link->client->service->is_stopping &&
+			pro_message_block_length(&link->in) == 0 &&
+			pro_sim_now_ns(link->client->service->sim) <
+					link->before_ns + REQUEST_MS * UINT64_C(1000000))
+		link_fail(link, "a connection that was kept ends");
 	if (result->error) {
 		link_close(link);
 		return;
@@ -320,8 +406,14 @@ static void link_handle_read_stream(
 static void link_handle_time_out(
 		struct pro_handler *handler, const struct pro_asynch_timer_result *result)
 {
-	if (!result->error)
-		link_read(link_from_handler(handler));
+	struct file_link *link = link_from_handler(handler);
+
+	if (result->error)
+		return;
+	if (link->mood == MOOD_ASKING)
+		link_read(link);
+	else
+		link_drip(link);
 }
 
 static void link_handle_write_stream(
@@ -353,7 +445,11 @@ static void link_open(struct pro_service_handler *service)
 		return;
 	}
 	pro_operation_set_timeout(&link->reader.operation, READ_MS);
-	link_ask(link);
+	pro_message_block_init(&link->in, link->answer, sizeof(link->answer));
+	if (link->mood == MOOD_ASKING)
+		link_ask(link);
+	else
+		link_drip(link);
 	link_read(link);
 }
 
@@ -377,6 +473,8 @@ static struct pro_service_handler *client_make_link(struct peer *peer)
 	link->client = client;
 	link->is_line = client->kind == ASK_LINE;
 	link->is_slow = pro_sim_choose(client->service->sim, 6) == 0;
+	if (pro_sim_choose(client->service->sim, 20) == 0)
+		link->mood = (enum mood)pro_sim_choose(client->service->sim, MOODS);
 	client->service->links++;
 	return &link->service;
 }
@@ -412,7 +510,7 @@ static int set_up(struct pro_sim *sim, void **context)
 	service->cut_ms = pro_sim_choose(sim, 2000);
 	make_files(sim);
 	server = &service->server;
-	server->request_timeout_s = 10;
+	server->request_timeout_s = REQUEST_MS / 1000;
 	server->stall_timeout_s = 60;
 	server->sessions_max = 4096;
 	pro_addr_parse(&addr, SERVER);
@@ -466,7 +564,9 @@ static void service_stop(struct pro_sim *sim, void *context)
 {
 	struct service *service = context;
 
+	service->is_stopping = true;
 	if (service->clients_count > 0 && service_is_done(sim, service) && !pro_sim_failure(sim)) {
+		pro_sim_stop_faults(sim);
 		if (pro_handler_wakeup(&service->server.handler))
 			pro_sim_fail(sim, "the server can not be told to stop");
 		if (pro_sim_run_until(sim, service_is_over, service, OVER_MS) == PRO_ETIMEDOUT)
