@@ -241,8 +241,9 @@ int pro_asynch_acceptor_open_with(struct pro_asynch_acceptor *acceptor,
 	error = pro_handler_init(&acceptor->handler, &acceptor_vtbl, proactor);
 	if (error)
 		return error;
-	if (pro__owner_check(&acceptor->handler.owner))
-		return PRO_ECLOSED;
+	error = pro__owner_check(&acceptor->handler.owner);
+	if (error)
+		return error;
 	world = pro__port_vtbl(proactor)->world;
 	error = pro_socket_listen(proactor, local, options->backlog, &listener);
 	if (error)
@@ -272,11 +273,13 @@ const struct pro_addr *pro_asynch_acceptor_addr(const struct pro_asynch_acceptor
 int pro_asynch_acceptor_accept(struct pro_asynch_acceptor *acceptor)
 {
 	unsigned index;
+	int error;
 
 	if (!acceptor)
 		return PRO_EINVAL;
-	if (pro_handler_is_closing(&acceptor->handler))
-		return PRO_ECLOSED;
+	error = pro__owner_check(&acceptor->handler.owner);
+	if (error)
+		return error;
 	for (index = 0; index < acceptor->accepts_count; index++)
 		if (!(acceptor->resting & (1u << index)) &&
 				!pro_operation_in_flight(&acceptor->accepts[index].operation))

@@ -60,8 +60,9 @@ struct pro_asynch_acceptor {
 PRO_API void pro_asynch_acceptor_options_init(struct pro_asynch_acceptor_options *options);
 
 /* Listens on `local` with the default options and posts the accepts. The acceptor is the caller's
- * memory until handle_close. On an error nothing is open. PRO_EADDRINUSE, PRO_EACCES, PRO_EINVAL
- * when make_handler is missing, … [set-up or callback] Since 0.1. */
+ * memory until handle_close. On an error nothing is open. PRO_EINVAL when make_handler is
+ * missing, PRO_ECLOSED during a shutdown, PRO_EFORKED, and as pro_socket_listen. [set-up or
+ * callback] Since 0.1. */
 PRO_API int pro_asynch_acceptor_open(struct pro_asynch_acceptor *acceptor,
 		const struct pro_asynch_acceptor_vtbl *vtbl, struct pro_proactor *proactor,
 		const struct pro_addr *local);
@@ -78,8 +79,8 @@ PRO_API struct pro_proactor *pro_asynch_acceptor_proactor(
  * thread] Since 0.1. */
 PRO_API const struct pro_addr *pro_asynch_acceptor_addr(const struct pro_asynch_acceptor *acceptor);
 
-/* Posts accepts that should_reissue_accept let rest. PRO_EINVAL, PRO_ECLOSED. [callback] Since 0.1.
- */
+/* Posts accepts that should_reissue_accept let rest. PRO_EINVAL, PRO_ECLOSED, PRO_EFORKED.
+ * [callback] Since 0.1. */
 PRO_API int pro_asynch_acceptor_accept(struct pro_asynch_acceptor *acceptor);
 
 /* Stops listening; connections stay. As pro_handler_close. [any thread] Since 0.1. */

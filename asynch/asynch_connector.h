@@ -13,12 +13,12 @@ struct pro_asynch_connector;
 
 struct pro_asynch_connector_vtbl {
 	/* A new service handler for the connection, initialised; NULL gives the connection up (it is
-	 * closed). Needed. */
+	 * closed). TCP_NODELAY is set on it. Needed. */
 	struct pro_service_handler *(*make_handler)(struct pro_asynch_connector *connector);
 
 	/* Once for every connect that was started: `error` tells how it ended (0, PRO_ECONNREFUSED,
-	 * PRO_ETIMEDOUT, PRO_EHOSTNOTFOUND, PRO_ECANCELED, …), `remote` the last address tried.
-	 * Anything but 0 closes a connection that was made. May be NULL. */
+	 * PRO_ETIMEDOUT, PRO_EHOSTNOTFOUND, PRO_ECANCELED, …), `remote` the last address tried, empty
+	 * if none was. Anything but 0 closes a connection that was made. May be NULL. */
 	int (*validate_connection)(
 			struct pro_asynch_connector *connector, int error, const struct pro_addr *remote);
 

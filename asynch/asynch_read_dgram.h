@@ -9,7 +9,6 @@ PRO_BEGIN_DECLS
 struct pro_asynch_read_dgram {
 	struct pro_operation operation; /* first */
 	struct pro_message_block *block;
-	size_t bytes_wanted;
 	struct pro_addr remote;
 	struct pro_buffer buffers[PRO_READ_BUFFERS];
 };
@@ -27,8 +26,9 @@ struct pro_asynch_read_dgram_result {
 PRO_API int pro_asynch_read_dgram_open(struct pro_asynch_read_dgram *reader,
 		struct pro_handler *handler, pro_handle handle, const void *completion_key);
 
-/* Receives one datagram into the spaces of `chain` (a block and its cont). PRO_EINVAL without
- * space; PRO_EBUSY, PRO_ECLOSED, PRO_EFORKED. [any thread] ACE: recv. Since 0.1. */
+/* Receives one datagram into the spaces of `chain` (a block and its cont, at most PRO_READ_BUFFERS
+ * blocks with space). PRO_EINVAL without space; PRO_EBUSY, PRO_ECLOSED, PRO_EFORKED. [any thread]
+ * ACE: recv. Since 0.1. */
 PRO_API int pro_asynch_read_dgram_recv(
 		struct pro_asynch_read_dgram *reader, struct pro_message_block *chain);
 

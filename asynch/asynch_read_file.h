@@ -27,14 +27,13 @@ struct pro_asynch_read_file_result {
 };
 
 /* Binds the reader to its handler and to the file `handle`. Needs handle_read_file. Several reads
- * at once: several objects. PRO_EINVAL, PRO_ECLOSED (the
- * handler is closing and has no handle any more). Not while a flight is under way. [set-up or
- * callback] Since 0.1. */
+ * at once: several objects. PRO_EINVAL, PRO_ECLOSED (the handler is closing and
+ * has no handle any more). Not while a flight is under way. [set-up or callback] Since 0.1. */
 PRO_API int pro_asynch_read_file_open(struct pro_asynch_read_file *reader,
 		struct pro_handler *handler, pro_handle handle, const void *completion_key);
 
 /* Reads `bytes_max` bytes (0: all the space) at `offset` behind the block's wr. The block is the
- * port's until the callback. PRO_EINVAL without space and beyond 2^63 - 1; PRO_EBUSY, PRO_ECLOSED,
+ * port's until the callback. PRO_EINVAL without space or beyond 2^63 - 1; PRO_EBUSY, PRO_ECLOSED,
  * PRO_EFORKED. [any thread] ACE: read. Since 0.1. */
 PRO_API int pro_asynch_read_file_read(struct pro_asynch_read_file *reader,
 		struct pro_message_block *block, size_t bytes_max, uint64_t offset);

@@ -29,9 +29,8 @@ struct pro_asynch_read_stream_result {
 };
 
 /* Binds the reader to its handler and to `handle` (PRO_INVALID_HANDLE: the handle that the handler
- * owns). Needs handle_read_stream. PRO_EINVAL, PRO_ECLOSED (the
- * handler is closing and has no handle any more). Not while a flight is under way. [set-up or
- * callback] Since 0.1. */
+ * owns). Needs handle_read_stream. PRO_EINVAL, PRO_ECLOSED (the handler is closing and
+ * has no handle any more). Not while a flight is under way. [set-up or callback] Since 0.1. */
 PRO_API int pro_asynch_read_stream_open(struct pro_asynch_read_stream *reader,
 		struct pro_handler *handler, pro_handle handle, const void *completion_key);
 

@@ -12,9 +12,9 @@ struct pro_asynch_resolve {
 	struct pro_resolve_request request;
 };
 
-/* error 0: count >= 1 addresses in the resolver's order, with the port set. PRO_EHOSTNOTFOUND,
- * PRO_ERESOLVE (try again later). A look-up that was cancelled while the system's resolver was at
- * it completes when the resolver returns. */
+/* error 0: count >= 1 addresses, at most 8, in the resolver's order, with the port set.
+ * PRO_EHOSTNOTFOUND, PRO_ERESOLVE (try again later), PRO_ENOMEM (no thread is to be had). A look-up
+ * that was cancelled while the system's resolver was at it completes when the resolver returns. */
 struct pro_asynch_resolve_result {
 	PRO_RESULT_MEMBERS;
 	unsigned count;

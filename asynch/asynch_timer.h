@@ -26,7 +26,7 @@ PRO_API int pro_asynch_timer_open(
 		struct pro_asynch_timer *timer, struct pro_handler *handler, const void *completion_key);
 
 /* Expires once, `delay_ms` milliseconds from now, never early: 0 at the next turn of the loop,
- * PRO_EINVAL for negative values; delays beyond 584 million years never expire. PRO_EBUSY while it
+ * PRO_EINVAL for negative values; INT64_MAX is 292 million years. PRO_EBUSY while it
  * runs, PRO_ECLOSED, PRO_EFORKED. Allocates nothing. [any thread] ACE: schedule_timer. Since 0.1.
  */
 PRO_API int pro_asynch_timer_schedule(struct pro_asynch_timer *timer, int64_t delay_ms);

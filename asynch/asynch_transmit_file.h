@@ -41,7 +41,7 @@ PRO_API int pro_asynch_transmit_file_open(struct pro_asynch_transmit_file *sende
  * caller's. Nothing at all to send completes with success. Do not start it while a write stream on
  * the same socket has something queued: bytes would mix. PRO_EINVAL for a block above 1 GiB and a
  * range beyond 2^63 - 1, with PRO_TRANSMIT_ALL what pro_file_status says of the file; PRO_EBUSY,
- * PRO_ECLOSED, PRO_EFORKED. [any thread] Since 0.1. */
+ * PRO_ECLOSED, PRO_EFORKED. [any thread] ACE: transmit_file. Since 0.1. */
 PRO_API int pro_asynch_transmit_file_transmit_file(struct pro_asynch_transmit_file *sender,
 		pro_handle file, uint64_t offset, uint64_t bytes, struct pro_message_block *header,
 		struct pro_message_block *trailer);

@@ -27,14 +27,13 @@ struct pro_asynch_write_file_result {
 };
 
 /* Binds the writer to its handler and to the file `handle`. Needs handle_write_file. Several writes
- * at once: several objects, in no order. PRO_EINVAL, PRO_ECLOSED (the
- * handler is closing and has no handle any more). Not while a flight is under way. [set-up or
- * callback] Since 0.1. */
+ * at once: several objects, in no order. PRO_EINVAL, PRO_ECLOSED (the handler is closing and
+ * has no handle any more). Not while a flight is under way. [set-up or callback] Since 0.1. */
 PRO_API int pro_asynch_write_file_open(struct pro_asynch_write_file *writer,
 		struct pro_handler *handler, pro_handle handle, const void *completion_key);
 
 /* Writes the unread bytes of `block` at `offset`. The block is the port's until the callback.
- * PRO_EINVAL when it is empty and beyond 2^63 - 1; PRO_EBUSY, PRO_ECLOSED, PRO_EFORKED. [any
+ * PRO_EINVAL when it is empty or beyond 2^63 - 1; PRO_EBUSY, PRO_ECLOSED, PRO_EFORKED. [any
  * thread] ACE: write. Since 0.1. */
 PRO_API int pro_asynch_write_file_write(
 		struct pro_asynch_write_file *writer, struct pro_message_block *block, uint64_t offset);

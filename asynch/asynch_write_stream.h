@@ -54,9 +54,9 @@ struct pro_asynch_write_stream_result {
 };
 
 /* Binds the writer to its handler and to `handle` (PRO_INVALID_HANDLE: the handle that the handler
- * owns). One writer per handle. Needs handle_write_stream. PRO_EINVAL, PRO_ECLOSED (the
- * handler is closing and has no handle any more). Not while a flight is under way. [set-up or
- * callback] Since 0.1. */
+ * owns). One writer per handle. Needs handle_write_stream. PRO_EINVAL, PRO_ECLOSED (the handler is
+ * closing and has no handle any more). Not while a flight is under way. [set-up or callback] Since
+ * 0.1. */
 PRO_API int pro_asynch_write_stream_open(struct pro_asynch_write_stream *writer,
 		struct pro_handler *handler, pro_handle handle, const void *completion_key);
 
@@ -73,7 +73,8 @@ PRO_API int pro_asynch_write_stream_writev(
 		struct pro_asynch_write_stream *writer, struct pro_message_block *chain);
 
 /* Sends the end of the stream once all that is queued went out. Later writes are refused with
- * PRO_EPIPE. PRO_EINVAL, PRO_ECLOSED, PRO_EFORKED. [any thread] Since 0.1. */
+ * PRO_EPIPE. It is no operation: no callback tells of it. PRO_EINVAL, PRO_ECLOSED, PRO_EFORKED.
+ * [any thread] Since 0.1. */
 PRO_API int pro_asynch_write_stream_shutdown(struct pro_asynch_write_stream *writer);
 
 /* A write that would make the queue longer than `bytes` is refused with PRO_EFULL, unless the queue

@@ -103,7 +103,7 @@ PRO_API void pro_handler_set_handle(struct pro_handler *handler, pro_handle hand
  * number may be another's when it is used. [any thread] Since 0.1. */
 PRO_API pro_handle pro_handler_handle(const struct pro_handler *handler);
 
-/* [any thread] Since 0.1. */
+/* The proactor that it is bound to. [any thread] Since 0.1. */
 PRO_API struct pro_proactor *pro_handler_proactor(const struct pro_handler *handler);
 
 /* Sends `block` (and `act`) to handle_post. Blocks of one sender arrive in order. The library owns

@@ -33,7 +33,8 @@ struct pro_addr {
 PRO_API int pro_addr_parse(struct pro_addr *addr, const char *text);
 
 /* As pro_addr_parse, and asks the system's resolver for names, which BLOCKS: for start-up;
- * connectors resolve without blocking. PRO_EHOSTNOTFOUND, PRO_ERESOLVE. [any thread] Since 0.1. */
+ * connectors resolve without blocking. PRO_EHOSTNOTFOUND, PRO_ERESOLVE, PRO_EINVAL,
+ * PRO_ENAMETOOLONG, PRO_ENOMEM and errors of the system. [any thread] Since 0.1. */
 PRO_API int pro_addr_resolve(struct pro_addr *addr, const char *text);
 
 /* Splits "HOST:PORT" or "[HOST]:PORT" without looking the host up: a name, an IPv4 address, "" or
@@ -46,11 +47,11 @@ PRO_API int pro_addr_split(const char *text, char *host, uint16_t *port);
  * suffices for INET and INET6; longer paths are cut. [any thread] Since 0.1. */
 PRO_API char *pro_addr_format(const struct pro_addr *addr, char *text, size_t size);
 
-/* [any thread] Since 0.1. */
+/* What kind of address it is. [any thread] Since 0.1. */
 PRO_API enum pro_family pro_addr_family(const struct pro_addr *addr);
-/* 0 for UNIX-domain and empty addresses. [any thread] Since 0.1. */
+/* Its port; 0 for UNIX-domain and empty addresses. [any thread] Since 0.1. */
 PRO_API uint16_t pro_addr_port(const struct pro_addr *addr);
-/* No effect on UNIX-domain and empty addresses. [any thread] Since 0.1. */
+/* Changes its port; no effect on UNIX-domain and empty addresses. [any thread] Since 0.1. */
 PRO_API void pro_addr_set_port(struct pro_addr *addr, uint16_t port);
 /* Same family, host and port, or same path. [any thread] Since 0.1. */
 PRO_API bool pro_addr_equal(const struct pro_addr *left, const struct pro_addr *right);

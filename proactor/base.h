@@ -3,7 +3,11 @@
  *
  * Thread-use tags in these headers: [any thread] may be called at any time from anywhere;
  * [callback] is called by the library on a thread that runs the loop; [set-up] before the object is
- * shared or after it is quiet. */
+ * shared or after it is quiet.
+ *
+ * A pointer may be NULL where its comment says so. Elsewhere functions that return an error refuse
+ * NULL with PRO_EINVAL as far as they look at it; an object that they are called on must be there.
+ * What a comment calls an error of the system is any other number of <proactor/error.h>. */
 #ifndef PROACTOR_BASE_H
 #define PROACTOR_BASE_H
 
@@ -16,9 +20,19 @@
 #define PRO_VERSION_PATCH  0
 #define PRO_VERSION_STRING "0.1.0"
 
-#ifdef __cplusplus
+#if defined(__cplusplus)
+#if defined(__GNUC__) && !defined(__clang__)
+/* In C a function and a structure may share a name; in C++ too, but g++ warns of it. */
+#define PRO_BEGIN_DECLS                                                                            \
+	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wshadow\"") extern "C"       \
+	{
+#define PRO_END_DECLS                                                                              \
+	}                                                                                              \
+	_Pragma("GCC diagnostic pop")
+#else
 #define PRO_BEGIN_DECLS extern "C" {
 #define PRO_END_DECLS   }
+#endif
 /* C++ has no _Atomic; the types used with it have the same size and alignment without it. */
 #define PRO_ATOMIC(type) type
 #else

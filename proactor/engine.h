@@ -1,11 +1,8 @@
 /* Private: what the engine offers to handlers/, asynch/ and ports/. Not installed.
  *
- * The way of a completion: start → port → completion → handler.
- *
- *   pro__operation_start ──► port->submit ──► (the system) ──► port->wait reaps ──►
- * pro__operation_complete ▲     │ other threads: inbox                                   │
- * vtbl->advance: MORE ──► port->submit │     └──────► drained by the loop ▼ DONE callback ◄──
- * vtbl->deliver ◄── dispatch ◄──────────────────── queue of events
+ * The way of a completion: pro__operation_start, by way of the inbox from other threads; the port's
+ * submit and wait; pro__operation_complete and the class's advance, which may submit again; the
+ * queue of events; the class's deliver. docs/architecture.md has the picture.
  */
 #ifndef PROACTOR_ENGINE_H
 #define PROACTOR_ENGINE_H

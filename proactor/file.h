@@ -30,14 +30,17 @@ struct pro_file_status {
 };
 
 /* Opens the file `path` of the system, anywhere, whatever it is. For paths that the program's owner
- * chose. The caller closes it with pro_proactor_close_handle. PRO_EINVAL for flags that do not go
- * together, PRO_ENOENT, PRO_EACCES, PRO_EEXIST, PRO_EISDIR, PRO_EMFILE and what else the system
- * says. [any thread] open, CreateFile. Since 0.1. */
+ * chose. `flags` are of enum pro_file_flag, READ or WRITE among them; CREATE and TRUNCATE need
+ * WRITE. On Linux what it creates has the mode 0666 but for the umask. The caller closes it with
+ * pro_proactor_close_handle. PRO_EINVAL for flags that do not go together, PRO_ENOENT, PRO_EACCES,
+ * PRO_EEXIST, PRO_EISDIR, PRO_EMFILE and other errors of the system. [any thread] open, CreateFile.
+ * Since 0.1. */
 PRO_API int pro_file_open(
 		struct pro_proactor *proactor, const char *path, unsigned flags, pro_handle *handle);
 
-/* Opens the directory `path` as a root in `*root`; the caller closes it. PRO_ENOTDIR, PRO_ENOENT,
- * PRO_EACCES. [any thread] Since 0.1. */
+/* Opens the directory `path` as a root in `*root`; the caller closes it, before the proactor is
+ * destroyed. PRO_ENOTDIR, PRO_ENOENT, PRO_EACCES, PRO_EMFILE, PRO_ENOMEM. [any thread] Since 0.1.
+ */
 PRO_API int pro_file_root_open(
 		struct pro_proactor *proactor, const char *path, struct pro_file_root **root);
 /* Accepts NULL. [any thread], when nobody uses the root any more. Since 0.1. */
@@ -47,8 +50,8 @@ PRO_API void pro_file_root_close(struct pro_file_root *root);
  * tells its status (`status` may be NULL). It opens regular files only, follows no symbolic link
  * and waits for no FIFO. PRO_EESCAPE for absolute names, `..` that leads out and links, PRO_ENAME
  * for names that are traps on the system (Windows: CON, `a:b`, trailing dots and spaces,
- * backslashes, …), PRO_EISDIR, PRO_EACCES for devices and FIFOs, PRO_ENOENT, PRO_ENAMETOOLONG. [any
- * thread] Since 0.1. */
+ * backslashes, …), PRO_EISDIR, PRO_EACCES for devices and FIFOs, PRO_ENOENT, PRO_ENOTDIR,
+ * PRO_ENAMETOOLONG, and as pro_file_open. [any thread] Since 0.1. */
 PRO_API int pro_file_root_open_file(struct pro_file_root *root, const char *name, unsigned flags,
 		pro_handle *handle, struct pro_file_status *status);
 

@@ -83,6 +83,7 @@ PRO_API size_t pro_message_block_total_length(const struct pro_message_block *bl
 /* How many blocks share the bytes; 1 for the caller's bytes. [any thread] Since 0.1. */
 PRO_API unsigned pro_message_block_reference_count(const struct pro_message_block *block);
 
+/* The first unread byte, and the first that is not written yet. */
 static inline unsigned char *pro_message_block_rd_ptr(const struct pro_message_block *block)
 {
 	return block->base + block->rd;

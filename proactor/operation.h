@@ -144,7 +144,7 @@ struct pro_operation {
 	struct pro_list_node flight_link;
 	PRO_ATOMIC(uint32_t) state; /* enum pro_operation_state */
 	uint8_t opcode;             /* enum pro_opcode */
-	uint8_t flags;              /* PRO__OPERATION_… of engine.h */
+	uint8_t flags;              /* PRO__STALL_DEADLINE and the others of engine.h */
 	uint16_t handle_epoch;      /* the port's generation of `handle`; 0: not looked up yet */
 	pro_handle handle;
 	PRO_ATOMIC(uint64_t) flight;        /* number of this flight, so that a cancel hits no other */
@@ -220,7 +220,7 @@ PRO_API int pro_operation_cancel(struct pro_operation *operation);
  * cancelled and completes with PRO_ETIMEDOUT (and its count). PRO_NO_TIMEOUT, the default, means
  * none; 0 means at once if it can not finish at once. PRO_EINVAL for other negative values and an
  * operation that was not opened, PRO_EFORKED. A write stream counts from the moment the bytes reach
- * the head of its queue. [set-up or callback] Since 0.1. */
+ * the head of its queue; timers have no deadline. [set-up or callback] Since 0.1. */
 PRO_API int pro_operation_set_timeout(struct pro_operation *operation, int64_t timeout_ms);
 
 /* As pro_operation_set_timeout, but the time starts anew whenever bytes move: for long transfers to
@@ -242,7 +242,7 @@ PRO_API void pro_operation_set_completion_key(
  * snapshot. Since 0.1. */
 PRO_API bool pro_operation_in_flight(const struct pro_operation *operation);
 
-/* The proactor it belongs to. [any thread] Since 0.1. */
+/* The proactor it belongs to; NULL when it was not opened. [any thread] Since 0.1. */
 PRO_API struct pro_proactor *pro_operation_proactor(const struct pro_operation *operation);
 
 PRO_END_DECLS

@@ -26,18 +26,18 @@ struct pro_proactor_options {
 	/* "io_uring", "epoll"; NULL: PROACTOR_PORT of the environment, else the best that works. A
 	 * named port never falls back. */
 	const char *port;
-	/* Callbacks that may run at once: 1 by default, 0: one for each processor. */
+	/* Callbacks that may run at once: 1 by default, up to 1024; 0: one for each processor. */
 	unsigned concurrency;
 	/* Several threads run the loop: false by default, implied by a concurrency other than 1. */
 	bool is_shared;
 	/* Submission queue of a ring: 256 by default, a power of two up to 32768. */
 	unsigned entries;
 	/* Most threads for work that the system can do only by blocking (files on epoll, host names): 4
-	 * by default. */
+	 * by default, 1 to 1024. */
 	unsigned worker_threads;
 	/* Most functions on their way to such threads by pro_asynch_work_run: 1024 by default. */
 	unsigned works_max;
-	/* Bytes of a block that a read without a block borrows: 16384 by default. */
+	/* Bytes of a block that a read without a block borrows: 16384 by default, up to 16 MiB. */
 	size_t lent_block_size;
 	/* How many of them there are: 256 by default, a power of two up to 32768. */
 	unsigned lent_blocks;
@@ -55,7 +55,8 @@ struct pro_proactor_options {
 struct pro_proactor_report {
 	size_t size;        /* sizeof(struct pro_proactor_report), set by the caller */
 	char port[16];      /* "io_uring" */
-	char reason[256];   /* "first choice", "io_uring: PRO_EPERM from io_uring_setup; next choice" */
+	char reason[256];   /* "first choice", "io_uring refused (PRO_EPERM: …); next choice",
+							"forced by PROACTOR_PORT" */
 	char features[256]; /* what the port uses of the kernel, separated by spaces */
 	char missing[256];  /* what it would use if the kernel had it */
 	unsigned entries;   /* submission queue */
@@ -87,9 +88,9 @@ struct pro_proactor_statistics {
 PRO_API void pro_proactor_options_init(struct pro_proactor_options *options);
 
 /* A new proactor in `*proactor`, which the caller destroys; `options` NULL means the defaults. On
- * failure `*proactor` is NULL and `why`, if not NULL, holds `why_size` bytes for a sentence that
- * says what failed. PRO_EINVAL, PRO_ENOMEM, PRO_ENOTSUP (no such port), or what refused the port.
- * [any thread] ACE: ACE_Proactor::ACE_Proactor. Since 0.1. */
+ * failure `*proactor` is NULL and `why`, if not NULL, gets a sentence of at most `why_size` bytes,
+ * its NUL included, that says what failed. PRO_EINVAL, PRO_ENOMEM, PRO_ENOTSUP (no such port), or
+ * what refused the port. [any thread] ACE: ACE_Proactor::ACE_Proactor. Since 0.1. */
 PRO_API int pro_proactor_create(struct pro_proactor **proactor,
 		const struct pro_proactor_options *options, char *why, size_t why_size);
 
@@ -127,7 +128,7 @@ PRO_API int pro_proactor_run_event_loop_for(struct pro_proactor *proactor, int64
 PRO_API void pro_proactor_end_event_loop(struct pro_proactor *proactor);
 /* Lets the loop run again after an end. [any thread] ACE: reset_event_loop. Since 0.1. */
 PRO_API void pro_proactor_reset_event_loop(struct pro_proactor *proactor);
-/* [any thread] ACE: event_loop_done. Since 0.1. */
+/* Whether it was ended and not reset. [any thread] ACE: event_loop_done. Since 0.1. */
 PRO_API bool pro_proactor_event_loop_done(const struct pro_proactor *proactor);
 
 /* Waits at most `timeout_ms` (0: poll; PRO_NO_TIMEOUT: for ever) for completions and runs their

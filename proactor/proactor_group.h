@@ -41,7 +41,7 @@ PRO_API void pro_proactor_group_stop(struct pro_proactor_group *group);
  * pro_proactor_destroy: it can be tried again. [one thread at a time] Since 0.1. */
 PRO_API int pro_proactor_group_destroy(struct pro_proactor_group *group);
 
-/* How many there are, and each of them. [any thread] Since 0.1. */
+/* How many there are, and each of them; NULL beyond the last. [any thread] Since 0.1. */
 PRO_API unsigned pro_proactor_group_count(const struct pro_proactor_group *group);
 PRO_API struct pro_proactor *pro_proactor_group_proactor(
 		const struct pro_proactor_group *group, unsigned index);

@@ -148,12 +148,14 @@ PRO_API int pro_sim_check_memory(struct pro_sim *sim);
 
 /* ---- what is known of it ---- */
 
+/* The virtual clock, and the steps that were taken. */
 PRO_API uint64_t pro_sim_now_ns(const struct pro_sim *sim);
 PRO_API uint64_t pro_sim_steps(const struct pro_sim *sim);
 /* Operations that the port has completed; some take several rounds. */
 PRO_API uint64_t pro_sim_completions(const struct pro_sim *sim);
 /* A sum of all that happened so far and when: equal for equal runs, whatever the compiler. */
 PRO_API uint64_t pro_sim_hash(const struct pro_sim *sim);
+/* options.parameter: what your set_up makes of it. */
 PRO_API unsigned pro_sim_parameter(const struct pro_sim *sim);
 
 /* 64 bits of the seed, and a number below `bound` (which is not 0), that change nothing of what the
@@ -206,6 +208,7 @@ PRO_API void pro_sim_heal(
 PRO_API unsigned pro_sim_reset_connections(struct pro_sim *sim, struct pro_proactor *proactor);
 /* Resets that one. PRO_EBADF, PRO_ENOTCONN. */
 PRO_API int pro_sim_reset_handle(struct pro_sim *sim, pro_handle handle);
+/* Of the network, least and most, from now on. */
 PRO_API void pro_sim_set_latency(struct pro_sim *sim, uint32_t least_us, uint32_t most_us);
 /* Of connections that are made from now on. */
 PRO_API void pro_sim_set_buffer_bytes(struct pro_sim *sim, size_t bytes);

@@ -20,13 +20,14 @@ enum pro_socket_option {
 
 /* A listening socket on `local` in `*handle` (the caller closes it or gives it to a handler). Port
  * 0 picks one. `backlog` 0 means the system's most. An IPv6 wildcard takes IPv4 too. A stale UNIX
- * socket file that nobody listens on is replaced. PRO_EADDRINUSE, PRO_EACCES, PRO_EMFILE, … [any
- * thread] Since 0.1. */
+ * socket file that nobody listens on is replaced. PRO_EADDRINUSE, PRO_EADDRNOTAVAIL, PRO_EACCES,
+ * PRO_EMFILE, PRO_EINVAL for an empty address, and errors of the system. [any thread] Since 0.1. */
 PRO_API int pro_socket_listen(struct pro_proactor *proactor, const struct pro_addr *local,
 		unsigned backlog, pro_handle *handle);
 
 /* A datagram socket bound to `local` (NULL: unbound, of `family`) in `*handle`, which the caller
- * closes or gives to a handler. PRO_EINVAL, PRO_EADDRINUSE, PRO_EACCES, PRO_EMFILE, … [any thread]
+ * closes or gives to a handler. PRO_EINVAL, PRO_EADDRINUSE, PRO_EADDRNOTAVAIL, PRO_EACCES,
+ * PRO_EMFILE, and errors of the system. [any thread]
  * Since 0.1. */
 PRO_API int pro_socket_dgram(struct pro_proactor *proactor, enum pro_family family,
 		const struct pro_addr *local, pro_handle *handle);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <proactor/asynch_acceptor.h>
+
 #include "../support/crew.h"
 #include "../support/os.h"
 #include "../support/recorder.h"
@@ -98,11 +100,20 @@ struct forked {
 	struct pro_message_block *block;
 };
 
+static struct pro_service_handler *make_nothing(struct pro_asynch_acceptor *acceptor)
+{
+	(void)acceptor;
+	return NULL;
+}
+
 static int child_calls(void *context)
 {
 	struct forked *forked = context;
 	struct pro_proactor *proactor = forked->world->proactor;
 	struct pro_handler *handler = recorder_handler(forked->right);
+	struct pro_asynch_acceptor_vtbl acceptor_vtbl = {.make_handler = make_nothing};
+	struct pro_asynch_acceptor acceptor;
+	struct pro_addr addr = world_addr("127.0.0.1:0");
 	struct pro_message_block block;
 	char bytes[4];
 
@@ -126,6 +137,8 @@ static int child_calls(void *context)
 		return 8;
 	if (pro_asynch_timer_cancel_all(recorder_handler(forked->left)) != PRO_EFORKED)
 		return 9;
+	if (pro_asynch_acceptor_open(&acceptor, &acceptor_vtbl, proactor, &addr) != PRO_EFORKED)
+		return 11;
 	pro_handler_close(handler);
 	pro_message_block_release(forked->borrowed);
 	pro_proactor_shutdown(proactor);

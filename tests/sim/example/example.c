@@ -101,7 +101,7 @@ static struct pro_service_handler *make_server(struct pro_asynch_acceptor *accep
 	struct server *server = malloc(sizeof(*server));
 
 	if (!server || pro_service_handler_init(&server->service, &server_vtbl,
-						   pro_handler_proactor(&acceptor->handler))) {
+						   pro_asynch_acceptor_proactor(acceptor))) {
 		free(server);
 		return NULL;
 	}
