@@ -375,7 +375,7 @@ START_TEST(a_file_that_can_not_be_warmed_is_told)
 	sender = start_cold_transmission(&peer, &file);
 	RUN_UNTIL(&world, sender->count[EVENT_TRANSMIT_FILE] == 1);
 	ASSERT_ERROR(sender->last[EVENT_TRANSMIT_FILE].error, PRO_EIO);
-	calls_forget();
+	ck_assert_uint_eq(calls_forget(), 0);
 	ASSERT_OK(pro_proactor_close_handle(world.proactor, file));
 	world_fini(&world);
 }
@@ -504,7 +504,7 @@ START_TEST(a_long_wait_by_milliseconds_is_woken)
 	while (recorder->count[EVENT_WAKEUP] == 0)
 		ck_assert_int_ge(pro_proactor_handle_events(world.proactor, timeouts_ms[_i]), 0);
 	world_leave_loop();
-	calls_forget();
+	ck_assert_uint_eq(calls_forget(), 0);
 	world_fini(&world);
 }
 END_TEST

@@ -146,7 +146,7 @@ START_TEST(files_are_read_in_spite_of_interruptions)
 	ck_assert_int_eq(pro__try_read_file(fd, &buffer, 1, 0, &calls), -EOPNOTSUPP);
 	calls_fail("preadv2", 0, 1, EIO);
 	ck_assert_int_eq(pro__try_read_file(fd, &buffer, 1, 0, &calls), -EIO);
-	calls_forget();
+	ck_assert_uint_eq(calls_forget(), 0);
 	fclose(file);
 }
 END_TEST
@@ -297,7 +297,7 @@ START_TEST(a_small_cold_file_is_asked_for)
 	ck_assert_int_eq(pro__try_transmit((int)pair[0], &transmit, &moved, &error, &os_error, &calls),
 			PRO__TRANSMIT_DONE);
 	ck_assert_uint_eq(moved, 100);
-	calls_forget();
+	ck_assert_uint_eq(calls_forget(), 1);
 	close((int)transmit.file);
 	close((int)pair[0]);
 	close((int)pair[1]);
@@ -331,14 +331,15 @@ START_TEST(a_socket_that_can_not_be_made_leaves_no_descriptor)
 	ASSERT_ERROR(pro__linux_world.listen(NULL, &addr, 0, &handle), listen_calls[_i].error);
 	ck_assert_uint_eq(calls_forget(), 0);
 	ck_assert_int_eq(handle, PRO_INVALID_HANDLE);
-	calls_fail(listen_calls[_i].call, 0, 1, listen_calls[_i].os_error);
-	if (strcmp(listen_calls[_i].call, "listen") != 0)
+	if (strcmp(listen_calls[_i].call, "listen") != 0) {
+		calls_fail(listen_calls[_i].call, 0, 1, listen_calls[_i].os_error);
 		ASSERT_ERROR(pro__linux_world.dgram(NULL, PRO_FAMILY_NONE, &addr, &handle),
 				listen_calls[_i].error);
-	calls_forget();
+		ck_assert_uint_eq(calls_forget(), 0);
+	}
 	calls_fail("socketpair", 0, 1, ENFILE);
 	ASSERT_ERROR(pro__linux_world.pair(NULL, pair), PRO_ENFILE);
-	calls_forget();
+	ck_assert_uint_eq(calls_forget(), 0);
 	ck_assert_uint_eq(os_descriptor_count(), descriptors);
 }
 END_TEST
@@ -407,7 +408,7 @@ START_TEST(a_place_without_a_name_is_a_number)
 	calls_fail("dladdr", 0, 1, EINVAL);
 	pro__where_text((const char *)(uintptr_t)0x1235, text, sizeof(text));
 	ck_assert_str_eq(text, "0x1234");
-	calls_forget();
+	ck_assert_uint_eq(calls_forget(), 0);
 	pro__where_text(NULL, text, sizeof(text));
 	ck_assert_str_eq(text, "an unknown place");
 	pro__where_text((const char *)(uintptr_t)strtoull + 1, text, sizeof(text));
@@ -455,7 +456,8 @@ START_TEST(a_name_below_a_root_is_found_or_an_error)
 	ASSERT_OK(linux_world->root_open(NULL, world.directory, &root));
 	calls_fail("openat2", 0, openat2_ends[_i].times, openat2_ends[_i].os_error);
 	error = linux_world->root_status(NULL, root, "file", &status);
-	calls_forget();
+	/* It does not try for ever. */
+	ck_assert(calls_forget() == 0 || openat2_ends[_i].error == PRO_EAGAIN);
 	ck_assert_int_eq(error < 0, openat2_ends[_i].error < 0);
 	if (!error)
 		ck_assert_uint_eq(status.size, 5);
@@ -467,7 +469,7 @@ START_TEST(a_name_below_a_root_is_found_or_an_error)
 	calls_fail("readdir", 0, 3, SHORT);
 	ASSERT_OK(linux_world->root_list(NULL, root, "", count_entry, &count));
 	ck_assert_uint_eq(count, 1);
-	calls_forget();
+	ck_assert_uint_eq(calls_forget(), 0);
 	calls_fail("readdir", 0, 1, EIO);
 	ASSERT_ERROR(linux_world->root_list(NULL, root, "", count_entry, &count), PRO_EIO);
 	calls_fail("fdopendir", 0, 1, ENOMEM);
