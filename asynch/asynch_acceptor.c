@@ -74,6 +74,13 @@ static void acceptor_make(struct pro_asynch_acceptor *acceptor, struct pro_proac
 		service = acceptor->vtbl->make_handler(acceptor);
 		making_for = NULL;
 	}
+	if (service && pro_handler_proactor(&service->handler) != proactor) {
+		pro_proactor_log(proactor, PRO_LOG_ERROR,
+				"accept: make_handler made a handler of another proactor than "
+				"pro_asynch_acceptor_proactor tells");
+		pro_handler_close(&service->handler);
+		service = NULL;
+	}
 	if (!service) {
 		pro_proactor_close_handle(proactor, accepted);
 		return;

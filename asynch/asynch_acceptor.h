@@ -14,7 +14,8 @@ struct pro_asynch_acceptor;
 
 struct pro_asynch_acceptor_vtbl {
 	/* A new service handler for a connection, initialised with pro_asynch_acceptor_proactor; NULL
-	 * refuses the connection (it is closed). Needed. */
+	 * refuses the connection (it is closed). A handler of another proactor is closed as well, and
+	 * the log told. Needed. */
 	struct pro_service_handler *(*make_handler)(struct pro_asynch_acceptor *acceptor);
 
 	/* Before make_handler: 0 lets the connection in, anything else closes it. May be NULL. */

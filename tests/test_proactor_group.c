@@ -52,7 +52,8 @@ static unsigned member_of(const struct pro_proactor *proactor)
 
 static void connection_check_thread(struct connection *connection)
 {
-	ck_assert_int_eq(os_thread_id(), connection->thread);
+	if (connection->thread != 0) /* 0: it was not opened */
+		ck_assert_int_eq(os_thread_id(), connection->thread);
 }
 
 static void connection_read(struct connection *connection)
@@ -115,13 +116,18 @@ static const struct pro_service_handler_vtbl connection_vtbl = {
 		.open = connection_open,
 };
 
+/* Handlers are made for the acceptor's proactor, whichever the connection goes to. */
+static bool is_mistaken;
+
 static struct pro_service_handler *make_handler(struct pro_asynch_acceptor *self)
 {
 	struct connection *connection = malloc(sizeof(*connection));
 
 	ck_assert_ptr_nonnull(connection);
-	ASSERT_OK(pro_service_handler_init(
-			&connection->service, &connection_vtbl, pro_asynch_acceptor_proactor(self)));
+	connection->thread = 0;
+	ASSERT_OK(pro_service_handler_init(&connection->service, &connection_vtbl,
+			is_mistaken ? pro_handler_proactor(&self->handler)
+						: pro_asynch_acceptor_proactor(self)));
 	return &connection->service;
 }
 
@@ -458,6 +464,27 @@ static int visit_nothing(void *context, struct pro_proactor *proactor)
 	return 0;
 }
 
+START_TEST(handlers_of_another_member_are_closed_with_their_connection)
+{
+	int peers[2 * MEMBERS];
+	char byte;
+
+	is_mistaken = true;
+	open_group(false);
+	for (unsigned i = 0; i < 2 * MEMBERS; i++)
+		peers[i] = os_connect(pro_asynch_acceptor_addr(&acceptor));
+	for (unsigned i = 0; i < 2 * MEMBERS; i++) {
+		os_shutdown_write(peers[i]);
+		ck_assert_uint_eq(os_receive(peers[i], &byte, 1, 10000), 0);
+		os_close(peers[i]);
+	}
+	ASSERT_OK(pro_proactor_group_destroy(group));
+	is_mistaken = false;
+	ck_assert_uint_eq(opened_in_all(), 2);
+	ck_assert_uint_eq(closed, 2 * MEMBERS);
+}
+END_TEST
+
 START_TEST(members_are_found)
 {
 	unsigned count = 0;
@@ -554,6 +581,7 @@ int main(void)
 	tcase_add_loop_test(tcase, a_stop_drains_all, 0, 5);
 	tcase_add_test(tcase, connections_of_this_machine_work_too);
 	tcase_add_test(tcase, posts_cross_proactors_in_order);
+	tcase_add_test(tcase, handlers_of_another_member_are_closed_with_their_connection);
 	tcase_add_test(tcase, members_are_found);
 	tcase_add_test(tcase, options_are_checked);
 	tcase_add_test(tcase, a_group_needs_memory);
