@@ -82,10 +82,20 @@ static void session_begin_request(struct session *session)
 	session_process(session);
 }
 
+/* Whether a close resets the connection: nobody shall take the part of an answer that went out for
+ * the whole. */
+static void session_set_reset(struct session *session, bool is_reset)
+{
+	pro_socket_set_option(session->proactor, pro_service_handler_handle(&session->service),
+			PRO_SOCKET_LINGER_RESET, is_reset);
+}
+
 /* The last answer is out: tells the client so, and waits for it to close. */
 static void session_linger(struct session *session)
 {
 	session_set_state(session, SESSION_LINGERING, SESSION_LINGER_MS);
+	if (session->server->is_draining)
+		session_set_reset(session, false);
 	session->input.rd = session->input.wr;
 	if (pro_socket_shutdown_write(session->proactor, pro_service_handler_handle(&session->service)))
 		session_close(session);
@@ -134,9 +144,7 @@ static void session_handle_transmit_file(
 	pro_message_block_release(session->page);
 	session->page = NULL;
 	if (result->error) {
-		/* Nobody shall take the part that went out for the whole: a reset tells. */
-		pro_socket_set_option(
-				session->proactor, pro_handler_handle(handler), PRO_SOCKET_LINGER_RESET, 1);
+		session_set_reset(session, true);
 		session_close(session);
 		return;
 	}
@@ -197,13 +205,15 @@ static void session_open(struct pro_service_handler *service)
 		session_begin_request(session);
 }
 
-/* The service drains. An answer that is under way is the last. */
+/* The service drains. An answer that is under way is the last, and may be cut by its end. */
 static void session_handle_wakeup(struct pro_handler *handler)
 {
 	struct session *session = session_from_handler(handler);
 
 	if (session->state == SESSION_READING)
 		session_close(session);
+	else if (session->state == SESSION_ANSWERING)
+		session_set_reset(session, true);
 }
 
 static void session_free(struct session *session)

@@ -1011,6 +1011,26 @@ def a_second_sigint_ends_at_once():
 
 
 @test
+def a_download_that_the_end_cuts_is_reset_and_a_whole_one_is_not():
+    with file_server("--stop-timeout", "60") as server:
+        whole, cut = Client(server), Client(server, receive_buffer=4096)
+        for client in (whole, cut):
+            client.send("big.bin\n")
+            take(client, 1)
+        server.process.send_signal(signal.SIGINT)
+        wait_until(lambda: "stopping" in server.log(), "the signal")
+        equal(len(whole.rest()), BIG - 1)
+        whole.close()
+        server.process.send_signal(signal.SIGINT)
+        equal(wait_exit(server.process), 0)
+        try:
+            got = len(cut.rest())
+        except ConnectionResetError:
+            return
+        check(False, "%d bytes and a clean end" % got)
+
+
+@test
 def a_drain_has_an_end():
     with file_server() as server:
         client = Client(server, receive_buffer=4096)
