@@ -28,6 +28,7 @@ LIBRARY = os.environ["FAILING_MALLOC_LIBRARY"]
 COUNTS = (1, 3)
 ALL = 1 << 40
 FORMS = ((), ("--threads", "3", "--concurrency", "2"), ("--group", "2"))
+THREADS = 3  # of a form that has further ones
 
 ROOT = tempfile.TemporaryDirectory(prefix="proactor-test-")
 FILE = bytes(range(256)) * 400
@@ -198,6 +199,13 @@ def begin(name, arguments, memory):
         return None
 
 
+def wait_threads(server, form):
+    """Some begin when it listens already: until they run, or there is no memory for them."""
+    if form:
+        wait_until(lambda: len(os.listdir("/proc/%d/task" % server.process.pid)) >= THREADS or
+                   "threads can be had" in server.log(), "its threads")
+
+
 def live(service, form, memory, first, count):
     """A server from its start to the end of its first session, in which those allocations fail. The
     second is served, and then it ends though no allocation goes well. Returns what became of it, and
@@ -209,6 +217,7 @@ def live(service, form, memory, first, count):
     if not server:
         return "refused", memory.get("calls")
     with server:
+        wait_threads(server, form)
         idle = server.descriptors()
         with_failure = is_lost(session, server)
         server.wait_descriptors(idle)
@@ -255,6 +264,7 @@ def session_is_lost_at_most_and_the_next_is_served_when_any_allocation_fails():
         for form in FORMS:
             memory.fail(0, 0)
             with Server(name, *arguments, *form, env=memory.env) as server:
+                wait_threads(server, form)
                 idle = server.descriptors()
                 # What is kept for later is made first.
                 for _ in range(10):
