@@ -167,7 +167,7 @@ int main(int argc, char **argv)
 		status = error ? SAMPLE_FAILED : SAMPLE_OK;
 	}
 	if (error)
-		sample_log("failed: %s", pro_error_text(error));
+		sample_log("%s: %s", listen, pro_error_text(error));
 	if (chat_close(&chat) != SAMPLE_OK)
 		status = SAMPLE_FAILED;
 	return status;

@@ -103,7 +103,7 @@ int main(int argc, char **argv)
 	const char *listen = "127.0.0.1:7007";
 	const struct sample_option options[] = {
 			{"--listen", .value = "HOST:PORT", .text = &listen,
-					.help = "default 127.0.0.1:7007; port 0 picks one"},
+					.help = "default 127.0.0.1:7007; port 0 picks one; or unix:PATH"},
 			sample_threads_option(&loops),
 			sample_concurrency_option(&loops),
 			sample_group_option(&loops),

@@ -121,12 +121,13 @@ int main(int argc, char **argv)
 			.stall_timeout_s = 60,
 			.stop_timeout_s = 5,
 			.sessions_max = 4096,
+			.sessions_per_address_max = 1024,
 	};
 	const char *listen = "127.0.0.1:8182";
 	const char *root = ".";
 	const struct sample_option options[] = {
 			{"--listen", .value = "HOST:PORT", .text = &listen,
-					.help = "default 127.0.0.1:8182; port 0 picks one"},
+					.help = "default 127.0.0.1:8182; port 0 picks one; or unix:PATH"},
 			{"--root", .value = "DIR", .text = &root,
 					.help = "what is served; default the current directory"},
 			{"--request-timeout", .value = "SECONDS", .number = &server.request_timeout_s,
@@ -140,6 +141,9 @@ int main(int argc, char **argv)
 					.help = "for answers under way at Ctrl-C; default 5"},
 			{"--max-connections", .value = "N", .number = &server.sessions_max, .number_min = 1,
 					.number_max = 1000000, .help = "more are closed at once; default 4096"},
+			{"--max-per-address", .value = "N", .number = &server.sessions_per_address_max,
+					.number_min = 1, .number_max = 1000000,
+					.help = "so are more from one address; default 1024"},
 			sample_threads_option(&server.loops),
 			sample_concurrency_option(&server.loops),
 			sample_group_option(&server.loops),

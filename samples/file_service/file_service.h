@@ -24,6 +24,7 @@ struct file_service {
 	unsigned stall_timeout_s;   /* for a client that takes nothing of an answer */
 	unsigned stop_timeout_s;    /* for answers under way when it is to stop */
 	unsigned sessions_max;
+	unsigned sessions_per_address_max;
 
 	atomic_uint places_taken; /* sessions from their making to their end */
 	atomic_bool is_draining;  /* answers that are under way are finished, nothing is begun */

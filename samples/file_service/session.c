@@ -205,15 +205,16 @@ static void session_open(struct pro_service_handler *service)
 		session_begin_request(session);
 }
 
-/* The service drains. An answer that is under way is the last, and may be cut by its end. */
+/* The service refuses the client, or it drains: an answer that is under way is the last, and may be
+ * cut by its end. */
 static void session_handle_wakeup(struct pro_handler *handler)
 {
 	struct session *session = session_from_handler(handler);
 
-	if (session->state == SESSION_READING)
-		session_close(session);
-	else if (session->state == SESSION_ANSWERING)
+	if (session->state == SESSION_ANSWERING)
 		session_set_reset(session, true);
+	if (session->state == SESSION_READING || atomic_load(&session->is_refused))
+		session_close(session);
 }
 
 static void session_free(struct session *session)
@@ -256,6 +257,7 @@ struct session *session_create(struct file_service *server, struct pro_proactor 
 	session->server = server;
 	session->proactor = proactor;
 	session->is_known = false;
+	atomic_init(&session->is_refused, false);
 	session->protocol = SESSION_UNDECIDED;
 	session->state = SESSION_READING;
 	session->skip = 0;
@@ -292,6 +294,20 @@ void session_forget(struct session *session)
 	session_free(session);
 }
 
+/* Whether there are more from its address than may be. All clients of a UNIX-domain socket are from
+ * this host, and not counted. */
+static bool session_is_one_too_many(const struct session *session)
+{
+	const struct pro_addr *remote = &session->service.remote;
+	unsigned count = 0;
+
+	if (pro_addr_family(remote) == PRO_FAMILY_UNIX)
+		return false;
+	for (const struct session *known = session->server->sessions; known; known = known->next)
+		count += pro_addr_same_host(&known->service.remote, remote);
+	return count > session->server->sessions_per_address_max;
+}
+
 void session_told(const struct pro_post_result *result)
 {
 	struct session *session;
@@ -302,6 +318,13 @@ void session_told(const struct pro_post_result *result)
 	}
 	session = pro_container_of(result->block, struct session, begun);
 	session_link(session);
-	if (atomic_load(&session->server->is_draining))
+	if (session_is_one_too_many(session)) {
+		char remote[PRO_ADDR_TEXT_MAX];
+
+		sample_log("refused %s: too many connections from one address",
+				pro_addr_format(&session->service.remote, remote, sizeof(remote)));
+		atomic_store(&session->is_refused, true);
+	}
+	if (atomic_load(&session->is_refused) || atomic_load(&session->server->is_draining))
 		pro_handler_wakeup(&session->service.handler);
 }

@@ -47,6 +47,7 @@ struct session {
 	struct pro_message_block begun;
 	struct pro_message_block ended;
 	bool is_known;
+	atomic_bool is_refused; /* the service has too many of its address */
 
 	struct session *next; /* in server->sessions; the service's */
 	struct session **link;

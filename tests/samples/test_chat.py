@@ -800,7 +800,7 @@ def command_line_is_checked():
     with Server("chat_server") as server:
         status, out, err = run_program("chat_server", "--listen", server.listen)
         equal((status, out), (1, b""))
-        check(b"address in use" in err, err)
+        check(server.listen.encode() + b": address in use" in err, err)
 
 
 if __name__ == "__main__":

@@ -964,6 +964,29 @@ def more_connections_than_allowed_are_closed():
         wait_until(is_served, "a free place")
 
 
+@test
+def more_connections_of_one_address_than_allowed_are_closed():
+    with file_server("--max-per-address", "2") as server:
+        first, second = Client(server), Client(server)
+        equal(ask(first, "/hello.txt").body, HELLO)
+        equal(ask(second, "/hello.txt").body, HELLO)
+        third = Client(server)
+        try:
+            equal(third.socket.recv(1), b"")
+        except ConnectionResetError:
+            pass
+        equal(ask(first, "/hello.txt").body, HELLO)
+        check("too many connections from one address" in server.log(), server.log())
+        if not WINDOWS:
+            # The whole of 127/8 is this host; another address of it is another client.
+            with socket.socket() as other:
+                other.settimeout(DEADLINE)
+                other.bind(("127.0.0.2", 0))
+                other.connect(server.address)
+                other.sendall(request("/hello.txt", "Connection: close"))
+                check(other.recv(65536).startswith(b"HTTP/1.1 200 "), "it is not served")
+
+
 # ---- the process ----
 
 @test
@@ -1067,7 +1090,8 @@ def the_command_line_is_checked():
     done = run(server, "--help")
     equal(done.returncode, 0)
     for word in (b"--listen", b"--root", b"--request-timeout", b"--stall-timeout",
-                 b"--max-connections", b"--threads", b"--concurrency", b"--group"):
+                 b"--max-connections", b"--max-per-address", b"--threads", b"--concurrency",
+                 b"--group"):
         check(word in done.stdout, word)
     for arguments in (("--none",), ("extra",), ("--request-timeout", "0"),
                       ("--max-connections", "x"), ("--listen",), ("--threads", "0"),
