@@ -803,6 +803,53 @@ START_TEST(long_writes_go_out_in_steps)
 }
 END_TEST
 
+/* ---- consoles ---- */
+
+START_TEST(console_is_read_as_utf_8_and_not_ended_by_ctrl_c)
+{
+	fake.typed[0] = L"";
+	fake.typed[1] = L"\x00E4\xD83D\xDE00\r\n";
+	probe_open(&probe, fake_open(FAKE_CONSOLE, 0));
+	start(&probe, PRO_OP_READ_STREAM);
+	while (probe.count[PRO_OP_READ_STREAM] == 0)
+		ck_assert_int_ge(pro_proactor_handle_events(proactor, 1000), 0);
+	ck_assert_int_eq(probe.error[PRO_OP_READ_STREAM], 0);
+	ck_assert_uint_eq(probe.transferred[PRO_OP_READ_STREAM], 8);
+	ck_assert_mem_eq(probe.bytes, "\xC3\xA4\xF0\x9F\x98\x80\r\n", 8);
+	start(&probe, PRO_OP_READ_STREAM);
+	while (probe.count[PRO_OP_READ_STREAM] == 1)
+		ck_assert_int_ge(pro_proactor_handle_events(proactor, 1000), 0);
+	ck_assert_int_eq(probe.error[PRO_OP_READ_STREAM], PRO_EOF);
+}
+END_TEST
+
+START_TEST(console_is_written_as_utf_8)
+{
+	static struct pro_message_block rest;
+
+	probe_open(&probe, fake_open(FAKE_CONSOLE, 0));
+	/* A character in two blocks, which go out as one. */
+	pro_message_block_init_filled(&probe.out, "a\xF0\x9F\x98", 4);
+	pro_message_block_init_filled(&rest, "\x80z", 2);
+	probe.out.cont = &rest;
+	ck_assert_int_eq(pro_asynch_write_stream_writev(&probe.writer, &probe.out), 0);
+	while (probe.count[PRO_OP_WRITE_STREAM] == 0)
+		ck_assert_int_ge(pro_proactor_handle_events(proactor, 1000), 0);
+	ck_assert_int_eq(probe.error[PRO_OP_WRITE_STREAM], 0);
+	ck_assert_uint_eq(probe.transferred[PRO_OP_WRITE_STREAM], 6);
+	ck_assert_uint_eq(fake.shown_count, 4);
+	ck_assert_mem_eq(fake.shown, L"a\xD83D\xDE00z", 4 * sizeof(WCHAR));
+	/* Half a character alone is shown as what it is. */
+	pro_message_block_init_filled(&probe.out, "b\xE2\x82", 3);
+	start(&probe, PRO_OP_WRITE_STREAM);
+	while (probe.count[PRO_OP_WRITE_STREAM] == 1)
+		ck_assert_int_ge(pro_proactor_handle_events(proactor, 1000), 0);
+	ck_assert_uint_eq(probe.transferred[PRO_OP_WRITE_STREAM], 3);
+	ck_assert_uint_eq(fake.shown[4], 'b');
+	ck_assert_uint_eq(fake.shown[5], 0xFFFD);
+}
+END_TEST
+
 /* ---- accepting and connecting ---- */
 
 START_TEST(listener_survives_whatever_connections_do)
@@ -961,6 +1008,72 @@ START_TEST(connect_from_a_taken_address_is_told)
 }
 END_TEST
 
+static void connect_to(const char *text)
+{
+	struct pro_addr addr;
+
+	ck_assert_int_eq(pro_addr_parse(&addr, text), 0);
+	fake.trace[0] = '\0';
+	ck_assert_int_eq(pro_asynch_connect_connect(&probe.connect, &addr, NULL), 0);
+	turn();
+}
+
+/* Where it is no destination. */
+START_TEST(wildcard_leads_to_the_loopback)
+{
+	struct pro_addr addr;
+
+	probe_open(&probe, fake_open(FAKE_UDP, 0));
+	connect_to("0.0.0.0:9");
+	ck_assert_mem_eq(fake_destination(4), "\x7F\0\0\1", 4);
+	fake_finish(fake_last(FAKE_CONNECT, 0), FAKE_STATUS_CANCELLED, 0);
+	turn();
+	connect_to("[::]:9");
+	ck_assert_mem_eq(fake_destination(8), "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+	fake_finish(fake_last(FAKE_CONNECT, 0), FAKE_STATUS_CANCELLED, 0);
+	turn();
+	connect_to("9.8.7.6:9");
+	ck_assert_mem_eq(fake_destination(4), "\x9\x8\x7\x6", 4);
+	ck_assert_int_eq(pro_addr_parse(&addr, "0.0.0.0:9"), 0);
+	ck_assert_int_eq(pro_asynch_write_dgram_send(&probe.dgram_writer, &probe.out, &addr), 0);
+	turn();
+	ck_assert_mem_eq(fake_destination(4), "\x7F\0\0\1", 4);
+}
+END_TEST
+
+/* The system by itself would try for two seconds. */
+START_TEST(loopback_refuses_at_once)
+{
+	static const struct {
+		DWORD build;
+		const char *addr;
+		const char *trace;
+	} cases[] = {{16299, "127.9.9.9:9", "refuse-at-once bind connect "},
+			{16299, "[::1]:9", "refuse-at-once bind connect "},
+			{16299, "9.8.7.6:9", "bind connect "}, {16299, "[1::1]:9", "bind connect "},
+			/* An older one would take it for something else. */
+			{14393, "127.0.0.1:9", "bind connect "}};
+
+	for (unsigned i = 0; i < COUNT(cases); i++) {
+		tear_down();
+		fake_install();
+		fake.build = cases[i].build;
+		create(1);
+		probe_open(&probe, fake_open(FAKE_TCP, 0));
+		connect_to(cases[i].addr);
+		ck_assert_str_eq(fake.trace, cases[i].trace);
+	}
+}
+END_TEST
+
+START_TEST(mapped_addresses_are_reached)
+{
+	probe_open(&probe, fake_open(FAKE_TCP, 0));
+	connect_to("[::ffff:9.8.7.6]:9");
+	ck_assert_str_eq(fake.trace, "dual-stack bind connect ");
+}
+END_TEST
+
 /* ---- pipes ---- */
 
 static HANDLE listen_on_pipe(void)
@@ -1109,6 +1222,32 @@ START_TEST(connect_to_a_pipe_ends_at_once)
 	turns(2);
 	ck_assert_int_eq(probe.error[PRO_OP_CONNECT], PRO_ENOENT);
 	ck_assert_int_eq(probe.made, PRO_INVALID_HANDLE);
+}
+END_TEST
+
+/* Who writes nothing to a pipe completes a read with nothing. */
+START_TEST(nothing_written_to_a_pipe_is_no_end)
+{
+	probe_open(&probe, fake_open(FAKE_PIPE, 0));
+	start(&probe, PRO_OP_READ_STREAM);
+	fake_finish(fake_last(FAKE_READ_FILE, 0), 0, 0);
+	turn();
+	ck_assert_uint_eq(probe.count[PRO_OP_READ_STREAM], 0);
+	fake_finish(fake_last(FAKE_READ_FILE, 0), 0, 4);
+	turn();
+	ck_assert_uint_eq(probe.transferred[PRO_OP_READ_STREAM], 4);
+	/* So it does with one that borrows. */
+	ck_assert_int_eq(pro_asynch_read_stream_read(&probe.reader, NULL, 0), 0);
+	turn();
+	for (unsigned i = 0; i < 2; i++) {
+		fake_finish(fake_last(FAKE_READ_FILE, 0), 0, 0);
+		turn();
+	}
+	ck_assert_uint_eq(probe.count[PRO_OP_READ_STREAM], 1);
+	ck_assert_uint_eq(fake_last(FAKE_READ_FILE, 0)->asked, 0);
+	fake_finish(fake_last(FAKE_READ_FILE, 0), FAKE_STATUS_PIPE_BROKEN, 0);
+	turn();
+	ck_assert_int_eq(probe.error[PRO_OP_READ_STREAM], PRO_EOF);
 }
 END_TEST
 
@@ -1338,10 +1477,21 @@ START_TEST(short_waits_use_the_fine_timer)
 	ck_assert_int_eq(pro_asynch_timer_schedule(&probe.timer, 60000), 0);
 	ck_assert_int_eq(pro_proactor_handle_events(proactor, 20), 0);
 	ck_assert_uint_gt(fake.fine_timers, 0);
-	ck_assert(fake.last_is_alertable);
-	ck_assert_uint_eq(fake.last_timeout_ms, INFINITE);
-	/* A long wait ends early instead, and the rest of it is a short one. */
+	/* Should no packet come, the wait ends nevertheless. */
+	ck_assert_uint_le(fake.last_timeout_ms, 20);
+	/* Its packet ends a wait, and means nothing else. */
+	fake_expire();
+	turn();
+	ck_assert_int_eq(pro_proactor_handle_events(proactor, 1), 0);
+	/* One that is under way can not be taken back, and so not be sent for again. */
+	fake.take_back_status = 0x103; /* pending */
+	ck_assert_int_eq(pro_proactor_handle_events(proactor, 1), 0);
+	ck_assert_uint_eq(fake.take_back_status, 0);
 	fake.fine_timers = 0;
+	fake.take_back_status = FAKE_STATUS_CANCELLED; /* it has come */
+	ck_assert_int_eq(pro_proactor_handle_events(proactor, 1), 0);
+	ck_assert_uint_gt(fake.fine_timers, 0);
+	/* A long wait ends early instead, and the rest of it is a short one. */
 	ck_assert_int_eq(pro_operation_cancel(&probe.timer.operation), 0);
 	ck_assert_int_eq(pro_proactor_handle_events(proactor, 10), 1);
 	ck_assert_int_eq(pro_asynch_timer_schedule(&probe.timer, 60000), 0);
@@ -1359,7 +1509,15 @@ START_TEST(waits_without_a_fine_timer_are_never_early)
 	ck_assert_int_eq(pro_proactor_handle_events(proactor, 2000), 1);
 	ck_assert_uint_ge(pro_proactor_now_ns(proactor) - start_ns, 5000000);
 	ck_assert_uint_eq(fake.fine_timers, 0);
-	ck_assert(!fake.last_is_alertable);
+}
+END_TEST
+
+/* Waits do not count it, so the clock must not either. */
+START_TEST(time_stands_still_while_the_system_sleeps)
+{
+	fake.awake_ns = 1234500;
+	ck_assert_uint_eq(pro_proactor_now_ns(proactor), 1234500);
+	fake.awake_ns = 0;
 }
 END_TEST
 
@@ -1414,7 +1572,7 @@ static Suite *make_suite(void)
 			thread_that_blocks_counts_no_more, key_is_a_whole_pointer, handle_is_associated_once,
 			packets_may_come_in_any_order, closed_port_and_time_outs_bring_nothing,
 			wake_is_one_packet_and_survives_a_full_system, short_waits_use_the_fine_timer,
-			waits_without_a_fine_timer_are_never_early};
+			waits_without_a_fine_timer_are_never_early, time_stands_still_while_the_system_sleeps};
 	const TTest *const close_tests[] = {close_cancels_then_closes_then_waits_for_all_packets,
 			old_packets_do_not_reach_a_new_handle_of_the_same_value,
 			operation_opened_on_a_closed_handle_is_refused,
@@ -1422,14 +1580,18 @@ static Suite *make_suite(void)
 	const TTest *const stream_tests[] = {nothing_received_is_the_end,
 			borrowed_read_holds_no_buffer_until_bytes_are_there,
 			calls_that_succeed_at_once_do_not_keep_others_waiting, long_writes_go_out_in_steps};
+	const TTest *const console_tests[] = {
+			console_is_read_as_utf_8_and_not_ended_by_ctrl_c, console_is_written_as_utf_8};
 	const TTest *const connection_tests[] = {listener_survives_whatever_connections_do,
 			listener_that_fails_for_ever_does_not_spin, want_of_sockets_is_told,
 			accepted_and_connected_sockets_know_that_they_are, connect_that_fails_closes_its_socket,
-			connect_from_a_taken_address_is_told, acceptor_without_sockets_tries_again};
+			connect_from_a_taken_address_is_told, wildcard_leads_to_the_loopback,
+			loopback_refuses_at_once, mapped_addresses_are_reached,
+			acceptor_without_sockets_tries_again};
 	const TTest *const pipe_tests[] = {name_of_a_pipe_has_one_listener,
 			client_of_a_pipe_comes_by_packet_or_at_once, client_of_a_pipe_may_come_and_go,
 			pipe_that_fails_is_told_and_closed, close_cancels_what_waits_for_clients_of_a_pipe,
-			connect_to_a_pipe_ends_at_once};
+			connect_to_a_pipe_ends_at_once, nothing_written_to_a_pipe_is_no_end};
 	const TTest *const dgram_tests[] = {unreachable_ports_do_not_end_a_receive,
 			unreachable_ports_for_ever_do_not_spin, datagram_that_is_too_long_completes_once,
 			empty_datagram_is_no_end};
@@ -1452,6 +1614,7 @@ static Suite *make_suite(void)
 	ADD_CASE(suite, "port", port_tests);
 	ADD_CASE(suite, "close", close_tests);
 	ADD_CASE(suite, "stream", stream_tests);
+	ADD_CASE(suite, "console", console_tests);
 	ADD_CASE(suite, "connection", connection_tests);
 	ADD_CASE(suite, "pipe", pipe_tests);
 	ADD_CASE(suite, "dgram", dgram_tests);

@@ -281,7 +281,85 @@ START_TEST(services_listen_on_pipes)
 }
 END_TEST
 
+/* ---- pipes that can only be waited for ---- */
+
+static void make_pipe(HANDLE *reader, HANDLE *writer)
+{
+	ck_assert(CreatePipe(reader, writer, NULL, 0));
+}
+
+/* Another thread waits in the write, or is about to, or the write is queued: _i plays how long. */
+START_TEST(write_that_nobody_reads_is_cancelled)
+{
+	static char bytes[1 << 20];
+	struct recorder *writer = recorder_create(&world, "writer");
+	struct pro_message_block block;
+	HANDLE pipe;
+	HANDLE end;
+
+	make_pipe(&pipe, &end);
+	recorder_own_stream(writer, (pro_handle)end);
+	pro_message_block_init_filled(&block, bytes, sizeof(bytes));
+	ASSERT_OK(recorder_write(writer, &block));
+	for (int i = 0; i < _i; i++)
+		ASSERT_OK(pro_proactor_handle_events(world.proactor, 10) < 0);
+	if (_i % 2)
+		ASSERT_OK(recorder_cancel(&writer->writer.operation));
+	else
+		recorder_close(writer);
+	RUN_UNTIL(&world, writer->count[EVENT_WRITE_STREAM] == 1);
+	ASSERT_ERROR(writer->last[EVENT_WRITE_STREAM].error, PRO_ECANCELED);
+	ck_assert_uint_lt(writer->last[EVENT_WRITE_STREAM].bytes, sizeof(bytes));
+	recorder_close(writer);
+	RUN_UNTIL(&world, writer->is_closed);
+	CloseHandle(pipe);
+}
+END_TEST
+
+START_TEST(nothing_written_to_a_pipe_is_no_end)
+{
+	struct recorder *reader = recorder_create(&world, "reader");
+	struct pro_message_block block;
+	char bytes[8];
+	HANDLE pipe;
+	HANDLE end;
+	DWORD done;
+
+	make_pipe(&pipe, &end);
+	recorder_own_stream(reader, (pro_handle)pipe);
+	pro_message_block_init(&block, bytes, sizeof(bytes));
+	ASSERT_OK(recorder_read(reader, &block, 0));
+	world_run_ready(&world);
+	ck_assert(WriteFile(end, "", 0, &done, NULL));
+	ck_assert(WriteFile(end, "x", 1, &done, NULL));
+	RUN_UNTIL(&world, reader->count[EVENT_READ_STREAM] == 1);
+	ASSERT_OK(reader->last[EVENT_READ_STREAM].error);
+	ck_assert_uint_eq(reader->last[EVENT_READ_STREAM].bytes, 1);
+	CloseHandle(end);
+	recorder_close(reader);
+	RUN_UNTIL(&world, reader->is_closed);
+}
+END_TEST
+
 /* ---- listeners ---- */
+
+/* _i: to the wildcard of IPv4, of IPv6, to an address of IPv4 by IPv6 */
+START_TEST(connects_lead_where_they_do_elsewhere)
+{
+	static const char *const texts[] = {"0.0.0.0:1", "[::]:1", "[::ffff:127.0.0.1]:1"};
+	struct recorder *listener = recorder_create(&world, "listener");
+	struct pro_addr addr = recorder_listen(listener, _i == 0 ? "0.0.0.0:0" : "[::]:0");
+	struct pro_addr to = world_addr(texts[_i]);
+	struct recorder *client;
+
+	pro_addr_set_port(&to, pro_addr_port(&addr));
+	ASSERT_OK(STARTED(listener, ACCEPT, pro_asynch_accept_accept(&listener->accept)));
+	client = start_connect(&to, 0);
+	RUN_UNTIL(&world, client->count[EVENT_CONNECT] && listener->count[EVENT_ACCEPT]);
+	ASSERT_OK(client->last[EVENT_CONNECT].error);
+	ASSERT_OK(listener->last[EVENT_ACCEPT].error);
+}
+END_TEST
 
 /* With SO_REUSEADDR, which takes ports over here. */
 static DWORD steal(const struct pro_addr *addr)
@@ -336,9 +414,12 @@ static Suite *make_suite(void)
 	tcase_add_loop_test(pipes, end_of_a_pipe_is_an_end, 0, 2);
 	tcase_add_test(pipes, reads_of_a_pipe_borrow_and_are_cancelled);
 	tcase_add_test(pipes, services_listen_on_pipes);
+	tcase_add_loop_test(pipes, write_that_nobody_reads_is_cancelled, 0, 4);
+	tcase_add_test(pipes, nothing_written_to_a_pipe_is_no_end);
 	suite_add_tcase(suite, pipes);
 	tcase_add_checked_fixture(listeners, set_up, tear_down);
 	tcase_add_loop_test(listeners, listeners_are_nobody_elses, 0, 2);
+	tcase_add_loop_test(listeners, connects_lead_where_they_do_elsewhere, 0, 3);
 	suite_add_tcase(suite, listeners);
 	return suite;
 }

@@ -9,18 +9,21 @@
 #include "windows_world.h"
 
 /* A wait that is to end within this time is ended by the fine timer: the system's own time-outs
- * come with its tick, up to 16 ms late. Longer waits end early instead, and the loop comes back. */
+ * come with its tick, up to 16 ms late. Longer waits end early instead, and the loop comes back.
+ * The fine timer takes no completion routine, so a packet tells of it; should that be missing, the
+ * system's time-out ends the wait all the same. */
 #define FINE_TIMER_NS INT64_C(32000000)
 #define TICK_MS       16
 
 #ifndef CREATE_WAITABLE_TIMER_HIGH_RESOLUTION
 #define CREATE_WAITABLE_TIMER_HIGH_RESOLUTION 2
 #endif
+#define STATUS_TAKEN_BACK 0xC0000120 /* STATUS_CANCELLED: it has come, or was never sent for */
 
 /* Posting can fail for want of the system's memory, for moments only. */
 #define WAKE_TRIES 100
 
-/* How often threads that are to come back from a read are asked. */
+/* How often threads that are to come back from a call are asked. */
 #define RETRY_NS INT64_C(10000000)
 
 static struct iocp_port *port_from(struct pro_port *port)
@@ -162,43 +165,48 @@ static void iocp_wake(struct pro_port *base)
 
 /* ---- waiting ---- */
 
-static void CALLBACK timer_routine(void *argument, DWORD low, DWORD high)
+static void take_timer(struct iocp_port *port, const OVERLAPPED_ENTRY *packet)
 {
-	/* Running it has ended the wait: nothing more is needed. */
-	(void)argument;
-	(void)low;
-	(void)high;
+	/* It has ended the wait: nothing more is needed. */
+	(void)port;
+	(void)packet;
 }
 
-/* Sets the fine timer to `timeout_ns` from now; false when the system's time-out must do. */
-static bool set_fine_timer(struct iocp_port *port, int64_t timeout_ns)
+static const struct iocp_source timer_source = {take_timer};
+
+/* Sets the fine timer to `timeout_ns` from now. Its packet may still come after a later wait has
+ * begun, which ends early then. */
+static void set_fine_timer(struct iocp_port *port, int64_t timeout_ns)
 {
 	LARGE_INTEGER due;
+	LONG status;
 
-	if (!port->timer)
-		return false;
+	port->calls++;
+	status = port->win32.NtCancelWaitCompletionPacket(port->timer_packet, TRUE);
+	/* Its last packet is under way: it can not be had for another. */
+	if (status && (DWORD)status != STATUS_TAKEN_BACK)
+		return;
 	/* Relative, in steps of 100 ns, rounded up. */
 	due.QuadPart = -((timeout_ns + 99) / 100);
-	port->calls++;
-	return port->win32.SetWaitableTimer(port->timer, &due, 0, timer_routine, NULL, FALSE);
+	port->calls += 2;
+	if (port->win32.SetWaitableTimer(port->timer, &due, 0, NULL, NULL, FALSE))
+		port->win32.NtAssociateWaitCompletionPacket(port->timer_packet, port->handle, port->timer,
+				(void *)(uintptr_t)&timer_source, NULL, 0, 0, NULL);
 }
 
 /* Milliseconds of the system's time-out for this wait. */
-static DWORD wait_ms(struct iocp_port *port, int64_t timeout_ns, BOOL *is_alertable)
+static DWORD wait_ms(struct iocp_port *port, int64_t timeout_ns)
 {
 	uint64_t ms;
 
-	*is_alertable = FALSE;
 	if (timeout_ns < 0)
 		return INFINITE;
 	if (timeout_ns == 0)
 		return 0;
-	if (timeout_ns <= FINE_TIMER_NS && set_fine_timer(port, timeout_ns)) {
-		*is_alertable = TRUE;
-		return INFINITE;
-	}
 	ms = ((uint64_t)timeout_ns + 999999) / 1000000;
-	if (port->timer && timeout_ns > FINE_TIMER_NS)
+	if (port->timer && timeout_ns <= FINE_TIMER_NS)
+		set_fine_timer(port, timeout_ns);
+	else if (port->timer)
 		ms -= TICK_MS;
 	return ms < INFINITE ? (DWORD)ms : INFINITE - 1;
 }
@@ -217,7 +225,6 @@ static void iocp_wait(struct pro_port *base, int64_t timeout_ns, uint64_t *syste
 {
 	struct iocp_port *port = port_from(base);
 	OVERLAPPED_ENTRY packets[IOCP_BATCH];
-	BOOL is_alertable;
 	ULONG count = 0;
 	BOOL has_packets;
 
@@ -226,27 +233,26 @@ static void iocp_wait(struct pro_port *base, int64_t timeout_ns, uint64_t *syste
 	pro__iocp_feed(port);
 	if (port->has_completed)
 		timeout_ns = 0;
-	if (port->inputs_closing) {
+	if (port->recalls) {
 		pro__iocp_blocking_retry(port);
 		timeout_ns = timeout_ns < 0 || timeout_ns > RETRY_NS ? RETRY_NS : timeout_ns;
 	}
-	DWORD timeout_ms = wait_ms(port, timeout_ns, &is_alertable);
+	DWORD timeout_ms = wait_ms(port, timeout_ns);
 	port->calls++;
 	if (timeout_ms != 0)
-		port->is_waiter_unaware = !port->inputs_closing;
+		port->is_waiter_unaware = port->recalls == 0;
 	pro__wait_begin(port->proactor);
 	has_packets = port->win32.GetQueuedCompletionStatusEx(
-			port->handle, packets, IOCP_BATCH, &count, timeout_ms, is_alertable);
+			port->handle, packets, IOCP_BATCH, &count, timeout_ms, FALSE);
 	pro__wait_end(port->proactor);
 	if (timeout_ms != 0)
 		port->is_waiter_unaware = false;
-	/* False: the time is over, the fine timer's routine ran, or the port is closed; nothing was
-	 * taken then. */
+	/* False: the time is over, or the port is closed; nothing was taken then. */
 	if (has_packets)
 		take_packets(port, packets, count);
 	pro__iocp_run_jobs(port);
 	/* Another thread waits too long for what came up here. */
-	if (port->is_waiter_unaware && port->inputs_closing)
+	if (port->is_waiter_unaware && port->recalls)
 		pro__iocp_wake_up(port);
 	*system_calls += port->calls;
 	port->calls = 0;
@@ -308,9 +314,16 @@ static void iocp_cancel(struct pro_port *base, struct pro_operation *operation)
 
 uint64_t pro__iocp_now_ns(const struct iocp_port *port)
 {
+	ULONGLONG unbiased;
 	LARGE_INTEGER now;
 	uint64_t ticks;
 
+	/* As the waits do, it stands still while the system sleeps; the performance counter does not.
+	 */
+	if (port->win32.QueryUnbiasedInterruptTimePrecise) {
+		port->win32.QueryUnbiasedInterruptTimePrecise(&unbiased);
+		return unbiased * 100;
+	}
 	QueryPerformanceCounter(&now);
 	ticks = (uint64_t)now.QuadPart;
 	return ticks / port->frequency * 1000000000 +
@@ -344,6 +357,30 @@ static DWORD create_ports(struct iocp_port *port, unsigned concurrency)
 	return error;
 }
 
+static DWORD system_build(const struct pro__win32 *win32)
+{
+	RTL_OSVERSIONINFOW version = {.dwOSVersionInfoSize = sizeof(version)};
+
+	return win32->RtlGetVersion && win32->RtlGetVersion(&version) >= 0 ? version.dwBuildNumber : 0;
+}
+
+/* Older systems have none that is finer than their tick, Wine none that sends packets. */
+static void open_timer(struct iocp_port *port)
+{
+	const struct pro__win32 *win32 = &port->win32;
+
+	if (!win32->NtCreateWaitCompletionPacket || !win32->NtAssociateWaitCompletionPacket ||
+			!win32->NtCancelWaitCompletionPacket)
+		return;
+	port->timer = win32->CreateWaitableTimerExW(
+			NULL, NULL, CREATE_WAITABLE_TIMER_HIGH_RESOLUTION, TIMER_ALL_ACCESS);
+	if (!port->timer ||
+			win32->NtCreateWaitCompletionPacket(&port->timer_packet, GENERIC_ALL, NULL) >= 0)
+		return;
+	win32->CloseHandle(port->timer);
+	port->timer = NULL;
+}
+
 static int open_port(struct iocp_port *port, unsigned concurrency, char *why, size_t why_size)
 {
 	DWORD error = pro__windows_start_sockets();
@@ -353,12 +390,11 @@ static int open_port(struct iocp_port *port, unsigned concurrency, char *why, si
 	error = pro__win32_complete(&port->win32);
 	if (error)
 		return fail(error, "socket extensions", why, why_size);
+	port->build = system_build(&port->win32);
 	error = create_ports(port, concurrency);
 	if (error)
 		return fail(error, "CreateIoCompletionPort", why, why_size);
-	/* Older systems have none that is finer than their tick. */
-	port->timer = port->win32.CreateWaitableTimerExW(
-			NULL, NULL, CREATE_WAITABLE_TIMER_HIGH_RESOLUTION, TIMER_ALL_ACCESS);
+	open_timer(port);
 	return 0;
 }
 
@@ -378,6 +414,7 @@ static int iocp_create(struct pro_proactor *proactor, const struct pro_proactor_
 	port->win32 = *pro__win32_in_use;
 	pro__list_init(&port->starving);
 	pro__list_init(&port->pipe_accepts);
+	pro__list_init(&port->blocked);
 	InitializeSRWLock(&port->pipes_lock);
 	port->is_wine = GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version");
 	QueryPerformanceFrequency(&frequency);
@@ -407,8 +444,10 @@ static void iocp_destroy(struct pro_port *base)
 	assert(port->jobs_running == 0);
 	port->win32.CloseHandle(port->handle);
 	port->win32.CloseHandle(port->elsewhere);
-	if (port->timer)
+	if (port->timer) {
+		port->win32.CloseHandle(port->timer_packet);
 		port->win32.CloseHandle(port->timer);
+	}
 	pro__deallocate(port->proactor, port);
 }
 

@@ -108,18 +108,22 @@ struct iocp_port {
 	bool is_fed;                   /* a block came back */
 	bool has_completed;            /* something completed since the wait began */
 	bool is_wine;
+	DWORD build;    /* number of the system's */
 	uint64_t calls; /* of the system, since the last wait */
 	_Atomic(bool) is_wake_queued;
 	uint64_t frequency; /* of the performance counter */
 
-	/* A timer finer than the system's tick, whose routine ends the wait. NULL: there is none. */
+	/* A timer finer than the system's tick, and what makes it send a packet. NULL: there is none.
+	 */
 	HANDLE timer;
+	HANDLE timer_packet;
 
 	/* What worker and input threads are through with (iocp_work.c). */
 	_Atomic(struct iocp_job *) jobs_done;
 	unsigned jobs_running;
-	struct iocp_input *inputs_closing; /* threads that read handles being closed */
-	bool is_waiter_unaware; /* of them: a thread waits that began before there were any */
+	struct pro_list_node blocked; /* calls that only another thread can end (iocp_blocking.c) */
+	unsigned recalls;             /* of them: those that are to end */
+	bool is_waiter_unaware;       /* of those: a thread waits that began before there were any */
 
 	/* Named pipes that are listened on (iocp_pipe.c), from any thread. */
 	SRWLOCK pipes_lock;
@@ -255,7 +259,7 @@ void pro__iocp_blocking_write(struct iocp_port *port, struct pro_operation *oper
 void pro__iocp_blocking_cancel(struct iocp_port *port, struct pro_operation *operation);
 /* Ends the operation that waits; the handle itself is closed when its threads are back. */
 void pro__iocp_blocking_close(struct iocp_port *port, struct iocp_handle *handle);
-/* Asks again the threads that are to come back from handles being closed. */
+/* Asks again the threads that are to come back from their calls. */
 void pro__iocp_blocking_retry(struct iocp_port *port);
 /* Before the port ends: the thread that reads the handle, if any, ends or is left to itself. */
 void pro__iocp_blocking_fini(struct iocp_port *port, struct iocp_handle *handle);

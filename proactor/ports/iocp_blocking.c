@@ -3,7 +3,7 @@
  *
  * A handle that is read has a thread of its own, which reads ahead into a buffer of its own. So a
  * cancel need not wait for the thread, and what it reads afterwards is kept for the next operation.
- * Writes run on the worker pool. */
+ * Writes run on the worker pool. Consoles speak UTF-16, which is UTF-8 here. */
 #include "iocp.h"
 
 #include <assert.h>
@@ -20,6 +20,76 @@
 
 /* Of a console: UTF-16 becomes at most three times as many bytes. */
 #define CONSOLE_UNITS (INPUT_BYTES / 3)
+/* UTF-8 becomes at most as many units. */
+#define CONSOLE_BYTES 4096
+
+/* ---- calls that are under way ---- */
+
+/* A call of another thread, from before it begins until the loop knows its end. */
+struct blocked {
+	struct pro_list_node link; /* of port->blocked */
+	struct iocp_handle *handle;
+	SRWLOCK lock;
+	DWORD thread_id; /* that is in the call; 0: none */
+	bool is_asked;   /* to end */
+};
+
+static void blocked_enter(
+		struct iocp_port *port, struct blocked *blocked, struct iocp_handle *handle)
+{
+	*blocked = (struct blocked){.handle = handle};
+	InitializeSRWLock(&blocked->lock);
+	pro__list_append(&port->blocked, &blocked->link);
+}
+
+static void blocked_leave(struct iocp_port *port, struct blocked *blocked)
+{
+	pro__list_remove(&blocked->link);
+	if (blocked->is_asked)
+		port->recalls--;
+}
+
+/* Ends the call if the thread is in it, and nothing else that the thread does. */
+static void blocked_try(struct blocked *blocked)
+{
+	HANDLE thread;
+
+	AcquireSRWLockExclusive(&blocked->lock);
+	blocked->is_asked = true;
+	thread = blocked->thread_id ? OpenThread(THREAD_TERMINATE, FALSE, blocked->thread_id) : NULL;
+	if (thread) {
+		CancelSynchronousIo(thread);
+		CloseHandle(thread);
+	}
+	ReleaseSRWLockExclusive(&blocked->lock);
+}
+
+static void blocked_ask(struct iocp_port *port, struct blocked *blocked)
+{
+	if (!blocked->is_asked)
+		port->recalls++;
+	blocked_try(blocked);
+}
+
+/* Around the call, by its thread; false when it shall not be made any more. */
+static bool blocked_begin(struct blocked *blocked)
+{
+	bool is_asked;
+
+	AcquireSRWLockExclusive(&blocked->lock);
+	is_asked = blocked->is_asked;
+	if (!is_asked)
+		blocked->thread_id = GetCurrentThreadId();
+	ReleaseSRWLockExclusive(&blocked->lock);
+	return !is_asked;
+}
+
+static void blocked_end(struct blocked *blocked)
+{
+	AcquireSRWLockExclusive(&blocked->lock);
+	blocked->thread_id = 0;
+	ReleaseSRWLockExclusive(&blocked->lock);
+}
 
 enum input_state {
 	INPUT_IDLE,
@@ -35,16 +105,17 @@ struct iocp_input {
 	HANDLE thread;
 	HANDLE wanted; /* an event: read, or leave */
 	struct pro_operation *operation;
-	struct iocp_input *next_closing;
+	struct blocked blocked; /* while the state is INPUT_BUSY */
 	enum input_state state;
 	DWORD error;
 	DWORD length;
 	DWORD used;
 
 	SRWLOCK lock;
-	bool is_leaving;   /* the thread shall end */
-	bool is_abandoned; /* nobody waits for the thread: what is left is its own */
-	bool has_returned; /* from its read, and said so */
+	bool is_leaving;         /* the thread shall end */
+	bool is_abandoned;       /* nobody waits for the thread: what is left is its own */
+	bool has_returned;       /* from its read, and said so */
+	struct pro__win32 win32; /* a copy, since the port may be gone when the thread comes back */
 	unsigned char bytes[INPUT_BYTES];
 };
 
@@ -55,8 +126,12 @@ static DWORD read_console(struct iocp_input *input)
 	WCHAR units[CONSOLE_UNITS];
 	DWORD count = 0;
 
-	if (!ReadConsoleW(input->file, units, CONSOLE_UNITS, &count, NULL))
+	/* Interrupted by Ctrl-C it succeeds, with nothing or -1. */
+	SetLastError(NO_ERROR);
+	if (!input->win32.ReadConsoleW(input->file, units, CONSOLE_UNITS, &count, NULL))
 		return GetLastError();
+	if ((count == 0 || count > CONSOLE_UNITS) && GetLastError() == ERROR_OPERATION_ABORTED)
+		return ERROR_OPERATION_ABORTED;
 	/* Ctrl-Z at the beginning of a line is the end. */
 	if (count > 0 && units[0] == 0x1A)
 		count = 0;
@@ -71,10 +146,14 @@ static DWORD read_once(struct iocp_input *input)
 	DWORD mode;
 
 	input->length = 0;
-	if (GetConsoleMode(input->file, &mode))
+	if (input->win32.GetConsoleMode(input->file, &mode))
 		return read_console(input);
-	return ReadFile(input->file, input->bytes, INPUT_BYTES, &input->length, NULL) ? 0
-																				  : GetLastError();
+	/* Nothing, from a pipe, is what its other end wrote; that it is closed is an error. */
+	do {
+		if (!ReadFile(input->file, input->bytes, INPUT_BYTES, &input->length, NULL))
+			return GetLastError();
+	} while (input->length == 0 && GetFileType(input->file) == FILE_TYPE_PIPE);
+	return 0;
 }
 
 /* Waits until a read is wanted; false when the thread shall end. */
@@ -95,7 +174,12 @@ static DWORD WINAPI input_run(void *argument)
 	bool is_abandoned = false;
 
 	while (!is_abandoned && input_is_wanted(input)) {
-		input->error = read_once(input);
+		input->error = ERROR_OPERATION_ABORTED;
+		input->length = 0;
+		if (blocked_begin(&input->blocked)) {
+			input->error = read_once(input);
+			blocked_end(&input->blocked);
+		}
 		AcquireSRWLockExclusive(&input->lock);
 		is_abandoned = input->is_abandoned;
 		input->has_returned = true;
@@ -112,7 +196,7 @@ static DWORD WINAPI input_run(void *argument)
 
 /* ---- its life ---- */
 
-static struct iocp_input *input_create(struct iocp_handle *handle)
+static struct iocp_input *input_create(struct iocp_port *port, struct iocp_handle *handle)
 {
 	struct iocp_input *input = malloc(sizeof(*input));
 
@@ -121,6 +205,7 @@ static struct iocp_input *input_create(struct iocp_handle *handle)
 	memset(input, 0, sizeof(*input));
 	input->handle = handle;
 	input->file = handle->value;
+	input->win32 = port->win32;
 	InitializeSRWLock(&input->lock);
 	input->wanted = CreateEventW(NULL, FALSE, FALSE, NULL);
 	if (input->wanted)
@@ -205,15 +290,6 @@ static void input_give(
 
 static void input_want(struct iocp_port *port, struct iocp_input *input);
 
-static void input_leave_closing(struct iocp_port *port, const struct iocp_input *input)
-{
-	struct iocp_input **link = &port->inputs_closing;
-
-	while (*link != input)
-		link = &(*link)->next_closing;
-	*link = input->next_closing;
-}
-
 static void input_done(struct iocp_job *job)
 {
 	struct iocp_input *input = pro_container_of(job, struct iocp_input, job);
@@ -223,8 +299,8 @@ static void input_done(struct iocp_job *job)
 
 	input->state = INPUT_FULL;
 	input->used = 0;
+	blocked_leave(port, &input->blocked);
 	if (handle->is_closing) {
-		input_leave_closing(port, input);
 		handle->input = NULL;
 		input_destroy(input);
 		handle->outstanding--;
@@ -249,6 +325,7 @@ static void input_want(struct iocp_port *port, struct iocp_input *input)
 		return;
 	input->state = INPUT_BUSY;
 	input->has_returned = false;
+	blocked_enter(port, &input->blocked, input->handle);
 	pro__iocp_job_begin(port, &input->job, input_done);
 	SetEvent(input->wanted);
 }
@@ -258,7 +335,7 @@ void pro__iocp_blocking_read(struct iocp_port *port, struct pro_operation *opera
 	struct iocp_handle *handle = iocp_flight(operation)->handle;
 
 	if (!handle->input)
-		handle->input = input_create(handle);
+		handle->input = input_create(port, handle);
 	if (!handle->input) {
 		pro__iocp_complete_error(port, operation, PRO_ENOMEM);
 		return;
@@ -281,35 +358,74 @@ struct output {
 	struct iocp_job job;
 	struct pro_work work;
 	struct pro_operation *operation;
-	struct iocp_handle *handle;
-	_Atomic(HANDLE) thread; /* that writes */
+	struct blocked blocked;
 	DWORD error;
 	DWORD done;
 	DWORD length;
 	unsigned char bytes[OUTPUT_BYTES];
 };
 
+/* How many of the bytes are whole characters; all of them if none is. */
+static DWORD whole_characters(const unsigned char *bytes, DWORD length)
+{
+	DWORD last = length - 1;
+	DWORD size;
+
+	while (last > 0 && length - last < 4 && (bytes[last] & 0xC0) == 0x80)
+		last--;
+	size = bytes[last] >= 0xF0 ? 4 : bytes[last] >= 0xE0 ? 3 : bytes[last] >= 0xC0 ? 2 : 1;
+	return length - last < size && last > 0 ? last : length;
+}
+
+static DWORD write_console(struct output *output, const struct pro__win32 *win32)
+{
+	HANDLE console = output->blocked.handle->value;
+	WCHAR units[CONSOLE_BYTES];
+	DWORD length = output->length < CONSOLE_BYTES ? output->length : CONSOLE_BYTES;
+	DWORD done = 0;
+	int count;
+
+	length = whole_characters(output->bytes, length);
+	count = MultiByteToWideChar(
+			CP_UTF8, 0, (const char *)output->bytes, (int)length, units, CONSOLE_BYTES);
+	if (!win32->WriteConsoleW(console, units, (DWORD)count, &done, NULL))
+		return GetLastError();
+	output->done = length;
+	if (done < (DWORD)count)
+		output->done =
+				(DWORD)WideCharToMultiByte(CP_UTF8, 0, units, (int)done, NULL, 0, NULL, NULL);
+	return 0;
+}
+
+static DWORD write_once(struct output *output)
+{
+	const struct pro__win32 *win32 = &output->job.port->win32;
+	HANDLE file = output->blocked.handle->value;
+	DWORD mode;
+
+	if (output->length > 0 && win32->GetConsoleMode(file, &mode))
+		return write_console(output, win32);
+	return WriteFile(file, output->bytes, output->length, &output->done, NULL) ? 0 : GetLastError();
+}
+
 static void output_run(struct pro_work *work)
 {
 	struct output *output = pro_container_of(work, struct output, work);
-	HANDLE thread = NULL;
 
-	DuplicateHandle(GetCurrentProcess(), GetCurrentThread(), GetCurrentProcess(), &thread, 0, FALSE,
-			DUPLICATE_SAME_ACCESS);
-	atomic_store(&output->thread, thread);
-	if (!WriteFile(output->handle->value, output->bytes, output->length, &output->done, NULL))
-		output->error = GetLastError();
+	output->error = ERROR_OPERATION_ABORTED;
+	if (blocked_begin(&output->blocked)) {
+		output->error = write_once(output);
+		blocked_end(&output->blocked);
+	}
 	pro__iocp_job_end(&output->job);
 }
 
 /* Nobody waits for it any more. */
 static void output_free(struct iocp_port *port, struct output *output)
 {
-	struct iocp_handle *handle = output->handle;
-	HANDLE thread = atomic_load(&output->thread);
+	struct iocp_handle *handle = output->blocked.handle;
 
-	if (thread)
-		CloseHandle(thread);
+	blocked_leave(port, &output->blocked);
 	pro__deallocate(port->proactor, output);
 	handle->outstanding--;
 	pro__iocp_handle_check_closed(port, handle);
@@ -349,9 +465,9 @@ void pro__iocp_blocking_write(struct iocp_port *port, struct pro_operation *oper
 	}
 	memset(output, 0, offsetof(struct output, bytes));
 	output->operation = operation;
-	output->handle = flight->handle;
 	output->work.run = output_run;
 	output_fill(output, operation);
+	blocked_enter(port, &output->blocked, flight->handle);
 	flight->of.job = &output->job;
 	flight->handle->outstanding++;
 	pro__iocp_job_begin(port, &output->job, output_done);
@@ -363,20 +479,15 @@ void pro__iocp_blocking_write(struct iocp_port *port, struct pro_operation *oper
 	}
 }
 
-static void output_cancel(struct iocp_port *port, struct pro_operation *operation)
+static void output_cancel(struct iocp_port *port, struct output *output)
 {
-	struct output *output = pro_container_of(iocp_flight(operation)->of.job, struct output, job);
-	HANDLE thread;
-
 	if (pro__worker_pool_take_back(pro__worker_pool(port->proactor), &output->work)) {
 		port->jobs_running--;
-		pro__iocp_complete_error(port, operation, PRO_ECANCELED);
+		pro__iocp_complete_error(port, output->operation, PRO_ECANCELED);
 		output_free(port, output);
 		return;
 	}
-	thread = atomic_load(&output->thread);
-	if (thread)
-		CancelSynchronousIo(thread);
+	blocked_ask(port, &output->blocked);
 }
 
 /* ---- cancel, close, end ---- */
@@ -386,7 +497,7 @@ void pro__iocp_blocking_cancel(struct iocp_port *port, struct pro_operation *ope
 	struct iocp_input *input = iocp_flight(operation)->handle->input;
 
 	if (operation->opcode == PRO_OP_WRITE_STREAM) {
-		output_cancel(port, operation);
+		output_cancel(port, pro_container_of(iocp_flight(operation)->of.job, struct output, job));
 		return;
 	}
 	/* The thread goes on waiting: what comes is for the next operation. */
@@ -395,11 +506,27 @@ void pro__iocp_blocking_cancel(struct iocp_port *port, struct pro_operation *ope
 	pro__iocp_complete_error(port, operation, PRO_ECANCELED);
 }
 
+static void close_outputs(
+		struct iocp_port *port, const struct iocp_handle *handle, const struct blocked *input)
+{
+	struct pro_list_node *node;
+	struct pro_list_node *next;
+
+	for (node = port->blocked.next; node != &port->blocked; node = next) {
+		struct blocked *blocked = pro_container_of(node, struct blocked, link);
+
+		next = node->next;
+		if (blocked->handle == handle && blocked != input)
+			output_cancel(port, pro_container_of(blocked, struct output, blocked));
+	}
+}
+
 void pro__iocp_blocking_close(struct iocp_port *port, struct iocp_handle *handle)
 {
 	struct iocp_input *input = handle->input;
 	struct pro_operation *operation = input ? input->operation : NULL;
 
+	close_outputs(port, handle, input ? &input->blocked : NULL);
 	if (operation) {
 		input->operation = NULL;
 		pro__iocp_complete_error(port, operation, PRO_ECANCELED);
@@ -407,9 +534,7 @@ void pro__iocp_blocking_close(struct iocp_port *port, struct iocp_handle *handle
 	if (input && input->state == INPUT_BUSY) {
 		/* The system would wait for the thread: so the handle is closed when it is back. */
 		handle->outstanding++;
-		input->next_closing = port->inputs_closing;
-		port->inputs_closing = input;
-		CancelSynchronousIo(input->thread);
+		blocked_ask(port, &input->blocked);
 		return;
 	}
 	if (input) {
@@ -420,18 +545,22 @@ void pro__iocp_blocking_close(struct iocp_port *port, struct iocp_handle *handle
 
 void pro__iocp_blocking_retry(struct iocp_port *port)
 {
-	struct iocp_input *input;
+	struct pro_list_node *node;
 
-	/* The first try may have come before the thread was in its read. */
-	for (input = port->inputs_closing; input; input = input->next_closing)
-		CancelSynchronousIo(input->thread);
+	/* The first try may have come before the thread was in its call. */
+	for (node = port->blocked.next; node != &port->blocked; node = node->next) {
+		struct blocked *blocked = pro_container_of(node, struct blocked, link);
+
+		if (blocked->is_asked)
+			blocked_try(blocked);
+	}
 }
 
 /* Waits a while for the thread to come back from its read. */
 static void input_recall(struct iocp_port *port, struct iocp_input *input)
 {
 	for (int i = 0; i < ABANDON_MS && input->state == INPUT_BUSY; i++) {
-		CancelSynchronousIo(input->thread);
+		blocked_ask(port, &input->blocked);
 		Sleep(1);
 		pro__iocp_run_jobs(port);
 	}
@@ -463,6 +592,7 @@ void pro__iocp_blocking_fini(struct iocp_port *port, struct iocp_handle *handle)
 		return;
 	}
 	/* The rest is the thread's own now. */
+	blocked_leave(port, &input->blocked);
 	port->jobs_running--;
 	CloseHandle(thread);
 }

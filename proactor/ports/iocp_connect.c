@@ -2,10 +2,18 @@
  * is closed. */
 #include "iocp.h"
 
+#include <mstcpip.h>
 #include <string.h>
 
 #include "windows_error.h"
 #include "windows_world.h"
+
+/* The first that knows what is asked for in refuse_at_once (Windows 10, version 1709): older ones
+ * would take it for a number of tries. */
+#define BUILD_REFUSES_AT_ONCE 16299
+#ifndef TCP_INITIAL_RTO_NO_SYN_RETRANSMISSIONS
+#define TCP_INITIAL_RTO_NO_SYN_RETRANSMISSIONS ((UCHAR)-2)
+#endif
 
 /* Closes what was to be connected. */
 static void drop(struct iocp_port *port, struct iocp_flight *flight)
@@ -39,10 +47,38 @@ static DWORD bind_socket(struct iocp_port *port, SOCKET socket, const struct pro
 	return 0;
 }
 
-/* A socket of the family, bound and known to the port, in flight->handle. */
-static DWORD prepare(struct iocp_port *port, struct pro_operation *operation)
+/* The system tries again for two seconds when a connection is refused, even by itself. Failure is
+ * tolerated: then it takes so long. */
+static void refuse_at_once(struct iocp_port *port, SOCKET socket, const struct pro_addr *remote)
 {
-	const struct pro_addr *remote = operation->request.connect.remote;
+	TCP_INITIAL_RTO_PARAMETERS parameters = {.Rtt = TCP_INITIAL_RTO_UNSPECIFIED_RTT,
+			.MaxSynRetransmissions = TCP_INITIAL_RTO_NO_SYN_RETRANSMISSIONS};
+	DWORD done;
+
+	if (port->build < BUILD_REFUSES_AT_ONCE || !pro__windows_is_loopback(remote))
+		return;
+	port->calls++;
+	port->win32.WSAIoctl(socket, SIO_TCP_INITIAL_RTO, &parameters, sizeof(parameters), NULL, 0,
+			&done, NULL, NULL);
+}
+
+/* A socket of IPv6 reaches addresses of IPv4 only if told so before it is bound. Where that is
+ * refused the connect says why. */
+static void reach_mapped(struct iocp_port *port, SOCKET socket, const struct pro_addr *remote)
+{
+	const DWORD is_v6_only = 0;
+
+	if (!pro__windows_is_mapped(remote))
+		return;
+	port->calls++;
+	port->win32.setsockopt(
+			socket, IPPROTO_IPV6, IPV6_V6ONLY, (const char *)&is_v6_only, sizeof(is_v6_only));
+}
+
+/* A socket of the family, bound and known to the port, in flight->handle. */
+static DWORD prepare(
+		struct iocp_port *port, struct pro_operation *operation, const struct pro_addr *remote)
+{
 	const struct sockaddr *address = (const struct sockaddr *)(const void *)remote->storage.bytes;
 	int protocol = address->sa_family == AF_UNIX ? 0 : IPPROTO_TCP;
 	DWORD error;
@@ -53,6 +89,8 @@ static DWORD prepare(struct iocp_port *port, struct pro_operation *operation)
 			WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
 	if (socket == INVALID_SOCKET)
 		return GetLastError();
+	refuse_at_once(port, socket, remote);
+	reach_mapped(port, socket, remote);
 	error = bind_socket(port, socket, remote, operation->request.connect.local);
 	if (!error)
 		iocp_flight(operation)->handle =
@@ -66,6 +104,7 @@ static void connect_start(struct iocp_port *port, struct pro_operation *operatio
 {
 	const struct pro_addr *remote = operation->request.connect.remote;
 	struct iocp_flight *flight = iocp_flight(operation);
+	struct pro_addr loopback;
 	DWORD bytes = 0;
 
 	flight->handle = NULL;
@@ -73,7 +112,8 @@ static void connect_start(struct iocp_port *port, struct pro_operation *operatio
 		pro__iocp_pipe_connect(port, operation);
 		return;
 	}
-	DWORD error = prepare(port, operation);
+	remote = pro__windows_destination(remote, &loopback);
+	DWORD error = prepare(port, operation, remote);
 	if (error) {
 		pro__iocp_complete(port, operation, error, 0);
 		return;

@@ -2,6 +2,7 @@
 #include "iocp.h"
 
 #include "windows_error.h"
+#include "windows_world.h"
 
 static bool refuse_other(struct iocp_port *port, struct pro_operation *operation)
 {
@@ -73,6 +74,7 @@ static void write_dgram_start(struct iocp_port *port, struct pro_operation *oper
 	struct iocp_handle *handle = iocp_flight(operation)->handle;
 	const struct pro_addr *to = operation->request.io.address;
 	WSABUF *buffers = (WSABUF *)(void *)operation->request.io.buffers;
+	struct pro_addr loopback;
 	WSABUF nothing = {0};
 	DWORD count = operation->request.io.count;
 	DWORD bytes = 0;
@@ -84,6 +86,8 @@ static void write_dgram_start(struct iocp_port *port, struct pro_operation *oper
 		buffers = &nothing;
 		count = 1;
 	}
+	if (to)
+		to = pro__windows_destination(to, &loopback);
 	OVERLAPPED *overlapped = pro__iocp_begin(port, operation, handle);
 	if (to)
 		failed = port->win32.WSASendTo((SOCKET)handle->value, buffers, count, &bytes, 0,

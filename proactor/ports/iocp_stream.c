@@ -143,6 +143,14 @@ bool pro__iocp_was_reset(struct iocp_port *port, const struct iocp_handle *handl
 		   GetLastError() == WSAECONNRESET;
 }
 
+static void read_again(struct iocp_port *port, struct pro_operation *operation)
+{
+	if (pro__iocp_is_asked_to_end(operation))
+		pro__iocp_complete_error(port, operation, PRO_ECANCELED);
+	else
+		read_stream_start(port, operation);
+}
+
 /* Bytes have come, or the end, or an error. */
 static void read_ended(
 		struct iocp_port *port, struct pro_operation *operation, DWORD error, DWORD bytes)
@@ -158,6 +166,9 @@ static void read_ended(
 	/* The peer may end what is being closed at the same moment. */
 	if (bytes == 0 && handle->is_closing)
 		pro__iocp_complete_error(port, operation, PRO_ECANCELED);
+	/* Nothing, from a pipe, is what the peer wrote; its end is an error. */
+	else if (bytes == 0 && error == 0 && handle->kind == IOCP_PIPE)
+		read_again(port, operation);
 	else if (bytes == 0 && (error == 0 || is_end(error)))
 		pro__iocp_complete_error(port, operation, PRO_EOF);
 	else

@@ -3,6 +3,13 @@
 
 #include <string.h>
 
+/* Not all kits declare it alike. */
+static BOOL WINAPI read_console(
+		HANDLE console, void *units, DWORD count, DWORD *done, void *control)
+{
+	return ReadConsoleW(console, units, count, done, control);
+}
+
 const struct pro__win32 pro__win32_system = {
 		.CreateIoCompletionPort = CreateIoCompletionPort,
 		.GetQueuedCompletionStatusEx = GetQueuedCompletionStatusEx,
@@ -15,6 +22,9 @@ const struct pro__win32 pro__win32_system = {
 		.GetOverlappedResult = GetOverlappedResult,
 		.ReadFile = ReadFile,
 		.WriteFile = WriteFile,
+		.GetConsoleMode = GetConsoleMode,
+		.ReadConsoleW = read_console,
+		.WriteConsoleW = WriteConsoleW,
 		.CreateFileW = CreateFileW,
 		.CreateNamedPipeW = CreateNamedPipeW,
 		.ConnectNamedPipe = ConnectNamedPipe,
@@ -66,13 +76,28 @@ static DWORD find_extensions(struct pro__win32 *win32, SOCKET socket)
 	return error;
 }
 
-static void find_native(struct pro__win32 *win32)
+/* `function` is a pointer to a function, NULL unless a test has set it. */
+static void find_native(void *function, const WCHAR *module, const char *name)
 {
-	FARPROC found = GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "NtQueryInformationFile");
+	FARPROC found;
 
-	_Static_assert(sizeof(found) == sizeof(win32->NtQueryInformationFile), "both are functions");
-	if (!win32->NtQueryInformationFile)
-		memcpy(&win32->NtQueryInformationFile, &found, sizeof(found));
+	memcpy(&found, function, sizeof(found));
+	if (!found)
+		found = GetProcAddress(GetModuleHandleW(module), name);
+	memcpy(function, &found, sizeof(found));
+}
+
+static void find_natives(struct pro__win32 *win32)
+{
+	static const WCHAR ntdll[] = L"ntdll.dll";
+
+	find_native(&win32->NtQueryInformationFile, ntdll, "NtQueryInformationFile");
+	find_native(&win32->NtCreateWaitCompletionPacket, ntdll, "NtCreateWaitCompletionPacket");
+	find_native(&win32->NtAssociateWaitCompletionPacket, ntdll, "NtAssociateWaitCompletionPacket");
+	find_native(&win32->NtCancelWaitCompletionPacket, ntdll, "NtCancelWaitCompletionPacket");
+	find_native(&win32->RtlGetVersion, ntdll, "RtlGetVersion");
+	find_native(&win32->QueryUnbiasedInterruptTimePrecise, L"kernelbase.dll",
+			"QueryUnbiasedInterruptTimePrecise");
 }
 
 DWORD pro__win32_complete(struct pro__win32 *win32)
@@ -83,7 +108,7 @@ DWORD pro__win32_complete(struct pro__win32 *win32)
 
 	if (socket == INVALID_SOCKET)
 		return GetLastError();
-	find_native(win32);
+	find_natives(win32);
 	error = find_extensions(win32, socket);
 	win32->closesocket(socket);
 	return error;

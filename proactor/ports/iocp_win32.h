@@ -32,6 +32,11 @@ struct pro__win32 {
 	(HANDLE file, void *bytes, DWORD length, DWORD *done, OVERLAPPED *overlapped);
 	BOOL(WINAPI *WriteFile)
 	(HANDLE file, const void *bytes, DWORD length, DWORD *done, OVERLAPPED *overlapped);
+	BOOL(WINAPI *GetConsoleMode)(HANDLE console, DWORD *mode);
+	BOOL(WINAPI *ReadConsoleW)
+	(HANDLE console, void *units, DWORD count, DWORD *done, void *control);
+	BOOL(WINAPI *WriteConsoleW)
+	(HANDLE console, const void *units, DWORD count, DWORD *done, void *reserved);
 	HANDLE(WINAPI *CreateFileW)
 	(const WCHAR *name, DWORD access, DWORD share, SECURITY_ATTRIBUTES *attributes,
 			DWORD disposition, DWORD flags, HANDLE model);
@@ -68,9 +73,17 @@ struct pro__win32 {
 			LPWSAOVERLAPPED_COMPLETION_ROUTINE routine);
 
 	/* Of ntdll, which needs no library of its own so. NULL: the system's is asked for when a port
-	 * is made. */
+	 * is made; those of wait completion packets are not everywhere. */
 	LONG(WINAPI *NtQueryInformationFile)
 	(HANDLE file, void *status, void *information, ULONG length, int class);
+	LONG(WINAPI *NtCreateWaitCompletionPacket)(HANDLE *packet, DWORD access, void *attributes);
+	LONG(WINAPI *NtAssociateWaitCompletionPacket)
+	(HANDLE packet, HANDLE port, HANDLE object, void *key, void *overlapped, LONG status,
+			ULONG_PTR bytes, BOOLEAN *was_signalled);
+	LONG(WINAPI *NtCancelWaitCompletionPacket)(HANDLE packet, BOOLEAN takes_back);
+	LONG(WINAPI *RtlGetVersion)(RTL_OSVERSIONINFOW *version);
+	/* Of kernelbase, and not everywhere: 100 ns since the start, without those asleep. */
+	void(WINAPI *QueryUnbiasedInterruptTimePrecise)(ULONGLONG *time);
 
 	/* Of the socket provider: NULL in the table of the system, asked for when a port is made. */
 	LPFN_ACCEPTEX AcceptEx;

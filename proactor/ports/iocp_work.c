@@ -30,7 +30,9 @@ void pro__iocp_run_jobs(struct iocp_port *port)
 	struct iocp_job *job;
 	struct iocp_job *next;
 
-	if (!atomic_load_explicit(&port->jobs_done, memory_order_relaxed))
+	/* Not relaxed: it must not be done before the store in take_wake, or a job whose thread found
+	 * that wake still queued would be overlooked. */
+	if (!atomic_load(&port->jobs_done))
 		return;
 	/* In any order: they have nothing to do with each other. */
 	for (job = atomic_exchange(&port->jobs_done, NULL); job; job = next) {

@@ -49,6 +49,61 @@ bool pro__windows_is_pipe(const struct pro_addr *addr)
 	return sockaddr_of(addr)->sa_family == AF_UNIX && pro__is_pipe_path(path);
 }
 
+/* The bytes of an IP address, in network order; NULL for other families. */
+static const unsigned char *ip_bytes(const struct pro_addr *addr, size_t *size)
+{
+	const unsigned char *bytes = addr->storage.bytes;
+
+	switch (sockaddr_of(addr)->sa_family) {
+	case AF_INET:
+		*size = sizeof(struct in_addr);
+		return bytes + offsetof(struct sockaddr_in, sin_addr);
+	case AF_INET6:
+		*size = sizeof(struct in6_addr);
+		return bytes + offsetof(struct sockaddr_in6, sin6_addr);
+	default:
+		*size = 0;
+		return NULL;
+	}
+}
+
+const struct pro_addr *pro__windows_destination(
+		const struct pro_addr *addr, struct pro_addr *loopback)
+{
+	static const unsigned char any[sizeof(struct in6_addr)];
+	static const unsigned char inet[sizeof(struct in_addr)] = {127, 0, 0, 1};
+	static const unsigned char inet6[sizeof(struct in6_addr)] = {[15] = 1};
+	size_t size;
+	const unsigned char *bytes = ip_bytes(addr, &size);
+
+	if (!bytes || memcmp(bytes, any, size) != 0)
+		return addr;
+	*loopback = *addr;
+	memcpy(loopback->storage.bytes + (bytes - addr->storage.bytes),
+			size == sizeof(inet) ? inet : inet6, size);
+	return loopback;
+}
+
+bool pro__windows_is_loopback(const struct pro_addr *addr)
+{
+	static const unsigned char inet6[sizeof(struct in6_addr)] = {[15] = 1};
+	size_t size;
+	const unsigned char *bytes = ip_bytes(addr, &size);
+
+	if (!bytes)
+		return false;
+	return size == sizeof(inet6) ? memcmp(bytes, inet6, size) == 0 : bytes[0] == 127;
+}
+
+bool pro__windows_is_mapped(const struct pro_addr *addr)
+{
+	static const unsigned char prefix[12] = {[10] = 0xFF, [11] = 0xFF};
+	size_t size;
+	const unsigned char *bytes = ip_bytes(addr, &size);
+
+	return size == sizeof(struct in6_addr) && memcmp(bytes, prefix, sizeof(prefix)) == 0;
+}
+
 static int last_error(void)
 {
 	return pro__error_from_os((int)GetLastError());
@@ -82,6 +137,16 @@ static int set_dual_stack(SOCKET socket, int family)
 
 /* ---- sockets ---- */
 
+/* More than this is meant as such only if it comes as a hint, which is a negative number. */
+#define BACKLOG_PLAIN 200
+
+static int system_backlog(unsigned backlog)
+{
+	if (backlog == 0 || backlog >= SOMAXCONN)
+		return SOMAXCONN;
+	return backlog > BACKLOG_PLAIN ? -(int)backlog : (int)backlog;
+}
+
 static int world_listen(
 		struct pro_port *port, const struct pro_addr *local, unsigned backlog, pro_handle *handle)
 {
@@ -100,8 +165,7 @@ static int world_listen(
 		return fail_closing(socket);
 	if (set_dual_stack(socket, family) == SOCKET_ERROR ||
 			bind(socket, sockaddr_of(local), (int)local->length) == SOCKET_ERROR ||
-			listen(socket, backlog && backlog < SOMAXCONN ? (int)backlog : SOMAXCONN) ==
-					SOCKET_ERROR)
+			listen(socket, system_backlog(backlog)) == SOCKET_ERROR)
 		return fail_closing(socket);
 	*handle = (pro_handle)socket;
 	return 0;
@@ -229,6 +293,24 @@ static int world_pair(struct pro_port *port, pro_handle handles[2])
 
 /* ---- options and addresses ---- */
 
+/* What the system says of the path of a socket may go on behind its end. */
+static void trim_path(struct pro_addr *addr)
+{
+	const size_t start = offsetof(struct sockaddr_un, sun_path);
+	unsigned char *end;
+
+	if (sockaddr_of(addr)->sa_family != AF_UNIX || addr->length <= start)
+		return;
+	end = memchr(addr->storage.bytes + start, 0, addr->length - start);
+	if (!end)
+		return;
+	memset(end, 0, (size_t)(addr->storage.bytes + addr->length - end));
+	addr->length = (uint32_t)(end - addr->storage.bytes);
+	/* Without a path it has no name at all. */
+	if (addr->length > start)
+		addr->length++;
+}
+
 static int get_addr(int(WINAPI *get)(SOCKET, struct sockaddr *, int *), pro_handle handle,
 		struct pro_addr *addr)
 {
@@ -239,6 +321,7 @@ static int get_addr(int(WINAPI *get)(SOCKET, struct sockaddr *, int *), pro_hand
 			SOCKET_ERROR)
 		return last_error();
 	addr->length = (uint32_t)length;
+	trim_path(addr);
 	return 0;
 }
 

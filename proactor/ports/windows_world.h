@@ -19,6 +19,14 @@ int pro__windows_widen(const char *text, WCHAR *wide, size_t units);
 /* "unix:\\.\pipe\NAME" is the named pipe of that name; every other path is a socket's. */
 bool pro__windows_is_pipe(const struct pro_addr *addr);
 
+/* Where `addr` leads: the wildcard is no destination here, so it becomes the loopback of its family
+ * in *loopback, as it is elsewhere. */
+const struct pro_addr *pro__windows_destination(
+		const struct pro_addr *addr, struct pro_addr *loopback);
+bool pro__windows_is_loopback(const struct pro_addr *addr);
+/* Whether it is an address of IPv4 in one of IPv6. */
+bool pro__windows_is_mapped(const struct pro_addr *addr);
+
 /* ---- files (windows_file.c) ---- */
 
 int pro__windows_file_open(

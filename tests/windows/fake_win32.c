@@ -2,6 +2,7 @@
 #include "fake_win32.h"
 
 #include <check.h>
+#include <mstcpip.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -66,7 +67,8 @@ static HANDLE WINAPI fake_create_port(HANDLE value, HANDLE port, ULONG_PTR key, 
 	if (take_error(&fake.associate_error))
 		return NULL;
 	handle = fake_find(value);
-	if (!handle || handle->is_associated || handle->kind == FAKE_SYNCHRONOUS_FILE) {
+	if (!handle || handle->is_associated || handle->kind == FAKE_SYNCHRONOUS_FILE ||
+			handle->kind == FAKE_CONSOLE) {
 		SetLastError(ERROR_INVALID_PARAMETER);
 		return NULL;
 	}
@@ -117,10 +119,9 @@ static BOOL WINAPI fake_get_packets(HANDLE port, OVERLAPPED_ENTRY *entries, ULON
 		SetLastError(WAIT_TIMEOUT);
 		return FALSE;
 	}
-	if (timeout_ms != 0) {
+	ck_assert(!is_alertable);
+	if (timeout_ms != 0)
 		fake.last_timeout_ms = timeout_ms;
-		fake.last_is_alertable = is_alertable;
-	}
 	while (fake.packet_count > 0 && *removed < count)
 		entries[(*removed)++] = pop_packet();
 	if (*removed > 0)
@@ -251,9 +252,13 @@ static int WINAPI fake_getsockopt(SOCKET socket, int level, int name, char *valu
 
 static int WINAPI fake_setsockopt(SOCKET socket, int level, int name, const char *value, int length)
 {
-	(void)level;
 	(void)value;
 	(void)length;
+	if (level == IPPROTO_IPV6) {
+		ck_assert_int_eq(name, IPV6_V6ONLY);
+		trace("dual-stack");
+		return 0;
+	}
 	ck_assert(name == SO_UPDATE_ACCEPT_CONTEXT || name == SO_UPDATE_CONNECT_CONTEXT);
 	trace("update");
 	if (take_error(&fake.update_error))
@@ -283,8 +288,8 @@ static SOCKET WINAPI fake_socket(
 static int WINAPI fake_bind(SOCKET socket, const struct sockaddr *address, int length)
 {
 	(void)socket;
-	(void)address;
 	(void)length;
+	(void)address;
 	trace("bind");
 	return take_error(&fake.bind_error) ? SOCKET_ERROR : 0;
 }
@@ -295,12 +300,16 @@ static int WINAPI fake_ioctl(SOCKET socket, DWORD code, void *in, DWORD in_size,
 {
 	(void)socket;
 	(void)in;
-	(void)in_size;
 	(void)out;
 	(void)out_size;
 	(void)done;
 	(void)overlapped;
 	(void)routine;
+	if (code == SIO_TCP_INITIAL_RTO) {
+		ck_assert_uint_eq(in_size, sizeof(TCP_INITIAL_RTO_PARAMETERS));
+		trace("refuse-at-once");
+		return 0;
+	}
 	ck_assert_uint_eq(code, SIO_UDP_CONNRESET);
 	trace("connreset-off");
 	/* Older systems do not know it. */
@@ -438,14 +447,25 @@ static int WINAPI fake_recv_from(SOCKET socket, WSABUF *buffers, DWORD count, DW
 			done));
 }
 
+static void note_destination(const struct sockaddr *to, int to_length)
+{
+	memset(&fake.destination, 0, sizeof(fake.destination));
+	ck_assert_int_le(to_length, (int)sizeof(fake.destination));
+	memcpy(&fake.destination, to, (size_t)to_length);
+}
+
+const unsigned char *fake_destination(size_t offset)
+{
+	return (const unsigned char *)&fake.destination + offset;
+}
+
 static int WINAPI fake_send_to(SOCKET socket, WSABUF *buffers, DWORD count, DWORD *done,
 		DWORD flags, const struct sockaddr *to, int to_length, OVERLAPPED *overlapped,
 		LPWSAOVERLAPPED_COMPLETION_ROUTINE routine)
 {
 	(void)flags;
-	(void)to;
-	(void)to_length;
 	(void)routine;
+	note_destination(to, to_length);
 	return socket_result(answer(
 			record_call(FAKE_SEND_TO, (HANDLE)socket, overlapped, total_of(buffers, count)), done));
 }
@@ -481,9 +501,8 @@ static BOOL PASCAL fake_accept(SOCKET listener, SOCKET socket, void *space, DWOR
 static BOOL PASCAL fake_connect(SOCKET socket, const struct sockaddr *to, int to_length,
 		void *bytes, DWORD length, DWORD *done, OVERLAPPED *overlapped)
 {
-	(void)to;
-	(void)to_length;
 	(void)bytes;
+	note_destination(to, to_length);
 	trace("connect");
 	return file_result(answer(record_call(FAKE_CONNECT, (HANDLE)socket, overlapped, length), done));
 }
@@ -589,6 +608,45 @@ static BOOL WINAPI fake_wait_pipe(const WCHAR *name, DWORD timeout_ms)
 	return TRUE;
 }
 
+/* ---- the console ---- */
+
+static BOOL WINAPI fake_console_mode(HANDLE console, DWORD *mode)
+{
+	const struct fake_handle *handle = fake_find(console);
+
+	*mode = 0;
+	return handle && handle->kind == FAKE_CONSOLE;
+}
+
+static BOOL WINAPI fake_read_console(
+		HANDLE console, void *units, DWORD count, DWORD *done, void *control)
+{
+	const WCHAR *line = fake.typed[fake.lines_read++];
+
+	(void)console;
+	(void)control;
+	*done = line ? (DWORD)wcslen(line) : 0;
+	ck_assert_uint_le(*done, count);
+	if (*done)
+		memcpy(units, line, *done * sizeof(WCHAR));
+	/* An interrupt is a success without anything. */
+	if (line && !*done)
+		SetLastError(ERROR_OPERATION_ABORTED);
+	return TRUE;
+}
+
+static BOOL WINAPI fake_write_console(
+		HANDLE console, const void *units, DWORD count, DWORD *done, void *reserved)
+{
+	(void)console;
+	(void)reserved;
+	ck_assert_uint_le(fake.shown_count + count, sizeof(fake.shown) / sizeof(WCHAR));
+	memcpy(fake.shown + fake.shown_count, units, count * sizeof(WCHAR));
+	fake.shown_count += count;
+	*done = count;
+	return TRUE;
+}
+
 /* ---- timers ---- */
 
 static HANDLE WINAPI fake_create_timer(
@@ -605,13 +663,76 @@ static BOOL WINAPI fake_set_timer(HANDLE timer, const LARGE_INTEGER *due, LONG p
 		PTIMERAPCROUTINE routine, void *argument, BOOL resumes)
 {
 	(void)timer;
-	(void)period;
-	(void)routine;
 	(void)argument;
 	(void)resumes;
+	/* Which the fine one refuses. */
+	ck_assert_ptr_null((void *)(uintptr_t)routine);
+	ck_assert_int_eq(period, 0);
 	ck_assert_int_lt(due->QuadPart, 0);
-	fake.fine_timers++;
 	return TRUE;
+}
+
+static LONG WINAPI fake_create_packet(HANDLE *packet, DWORD access, void *attributes)
+{
+	(void)access;
+	ck_assert_ptr_null(attributes);
+	*packet = (HANDLE)(uintptr_t)0xF008;
+	return 0;
+}
+
+static LONG WINAPI fake_cancel_packet(HANDLE packet, BOOLEAN takes_back)
+{
+	DWORD status = fake.take_back_status;
+
+	ck_assert_ptr_eq(packet, (HANDLE)(uintptr_t)0xF008);
+	ck_assert(takes_back);
+	fake.take_back_status = 0;
+	/* Else it is under way. */
+	if (status == 0 || status == FAKE_STATUS_CANCELLED)
+		fake.timer_key = 0;
+	return (LONG)status;
+}
+
+static LONG WINAPI fake_associate_packet(HANDLE packet, HANDLE port, HANDLE object, void *key,
+		void *overlapped, LONG status, ULONG_PTR bytes, BOOLEAN *was_signalled)
+{
+	(void)status;
+	(void)bytes;
+	(void)was_signalled;
+	ck_assert_ptr_eq(packet, (HANDLE)(uintptr_t)0xF008);
+	ck_assert_ptr_eq(port, fake.port);
+	ck_assert_ptr_eq(object, (HANDLE)(uintptr_t)0xF004);
+	ck_assert_ptr_null(overlapped);
+	/* One at a time. */
+	ck_assert_uint_eq(fake.timer_key, 0);
+	fake.timer_key = (ULONG_PTR)key;
+	fake.fine_timers++;
+	return 0;
+}
+
+void fake_expire(void)
+{
+	ck_assert_uint_ne(fake.timer_key, 0);
+	push_packet(fake.timer_key, NULL, 0);
+	fake.timer_key = 0;
+}
+
+static LONG WINAPI fake_get_version(RTL_OSVERSIONINFOW *version)
+{
+	ck_assert_uint_eq(version->dwOSVersionInfoSize, sizeof(*version));
+	version->dwBuildNumber = fake.build;
+	return 0;
+}
+
+static void WINAPI fake_unbiased_time(ULONGLONG *time)
+{
+	LARGE_INTEGER frequency;
+	LARGE_INTEGER now;
+
+	QueryPerformanceFrequency(&frequency);
+	QueryPerformanceCounter(&now);
+	*time = fake.awake_ns ? fake.awake_ns / 100
+						  : (ULONGLONG)((double)now.QuadPart / (double)frequency.QuadPart * 1e7);
 }
 
 static const struct pro__win32 fake_win32 = {
@@ -626,6 +747,9 @@ static const struct pro__win32 fake_win32 = {
 		.GetOverlappedResult = fake_result,
 		.ReadFile = fake_read_file,
 		.WriteFile = fake_write_file,
+		.GetConsoleMode = fake_console_mode,
+		.ReadConsoleW = fake_read_console,
+		.WriteConsoleW = fake_write_console,
 		.CreateFileW = fake_create_file,
 		.CreateNamedPipeW = fake_create_pipe,
 		.ConnectNamedPipe = fake_connect_pipe,
@@ -633,6 +757,11 @@ static const struct pro__win32 fake_win32 = {
 		.WaitNamedPipeW = fake_wait_pipe,
 		.CreateWaitableTimerExW = fake_create_timer,
 		.SetWaitableTimer = fake_set_timer,
+		.NtCreateWaitCompletionPacket = fake_create_packet,
+		.NtAssociateWaitCompletionPacket = fake_associate_packet,
+		.NtCancelWaitCompletionPacket = fake_cancel_packet,
+		.RtlGetVersion = fake_get_version,
+		.QueryUnbiasedInterruptTimePrecise = fake_unbiased_time,
 		.WSASocketW = fake_socket,
 		.WSAIoctl = fake_ioctl,
 		.bind = fake_bind,

@@ -32,9 +32,10 @@ enum fake_call {
 #define FAKE_STATUS_PORT_UNREACHABLE   0xC000023Fu
 #define FAKE_STATUS_BUFFER_OVERFLOW    0x80000005u
 #define FAKE_STATUS_END_OF_FILE        0xC0000011u
+#define FAKE_STATUS_PIPE_BROKEN        0xC000014Bu /* 109 */
 #define FAKE_STATUS_PIPE_CLOSING       0xC00000B1u /* 232 */
 
-enum fake_kind { FAKE_TCP, FAKE_UDP, FAKE_FILE, FAKE_SYNCHRONOUS_FILE, FAKE_PIPE };
+enum fake_kind { FAKE_TCP, FAKE_UDP, FAKE_FILE, FAKE_SYNCHRONOUS_FILE, FAKE_PIPE, FAKE_CONSOLE };
 
 /* One call that was made. */
 struct fake_record {
@@ -78,6 +79,7 @@ struct fake {
 	/* To be set by the test. */
 	bool skip_works;        /* SetFileCompletionNotificationModes succeeds */
 	bool has_fine_timer;    /* CreateWaitableTimerExW succeeds */
+	DWORD take_back_status; /* of the next NtCancelWaitCompletionPacket */
 	bool reverses;          /* packets come newest first */
 	DWORD cancel_status;    /* what CancelIoEx makes of pending calls; 0: nothing */
 	DWORD close_status;     /* what closing makes of them; 0: nothing */
@@ -91,22 +93,32 @@ struct fake {
 	DWORD pipe_error;       /* of the next CreateNamedPipeW */
 	DWORD open_error;       /* of the next CreateFileW */
 	DWORD update_error;     /* of the next SO_UPDATE_…_CONTEXT */
+	DWORD build;            /* of the system */
+	uint64_t awake_ns;      /* what the clock without sleep says; 0: it runs */
 	unsigned post_failures; /* of the next PostQueuedCompletionStatus */
 	uint64_t file_size;
 
 	/* What happened. */
 	HANDLE port; /* made last */
 	DWORD concurrency;
-	unsigned leaves; /* waits on another port */
+	struct sockaddr_storage destination; /* of the last connect or datagram */
+	unsigned leaves;                     /* waits on another port */
 	struct fake_record records[FAKE_RECORDS_MAX];
 	unsigned record_count;
 	unsigned count[FAKE_CALLS];
-	unsigned associations; /* that succeeded */
-	unsigned fine_timers;
-	DWORD pipe_mode;       /* that the last pipe was made with */
-	DWORD last_timeout_ms; /* of a wait, not of a look */
-	BOOL last_is_alertable;
+	unsigned associations;      /* that succeeded */
+	unsigned fine_timers;       /* set, each with a packet to come */
+	ULONG_PTR timer_key;        /* of the packet that the fine timer will send; 0: none */
+	DWORD pipe_mode;            /* that the last pipe was made with */
+	DWORD last_timeout_ms;      /* of a wait, not of a look */
 	char trace[FAKE_TRACE_MAX]; /* "cancel close …", the calls whose order matters */
+
+	/* Of the console, on threads of their own: what is typed, a line a read, and what is shown. An
+	 * empty line is an interrupt, after the last one nothing is typed any more. */
+	const WCHAR *typed[4];
+	unsigned lines_read;
+	WCHAR shown[64];
+	unsigned shown_count;
 
 	struct fake_answer script[FAKE_CALLS][FAKE_SCRIPT_MAX];
 	unsigned script_count[FAKE_CALLS];
@@ -132,6 +144,10 @@ void fake_answer(enum fake_call call, DWORD error, DWORD bytes);
 void fake_answer_warning(enum fake_call call, DWORD error, DWORD status, DWORD bytes);
 /* The last call of that kind, or the n-th from the end (0: the last). */
 struct fake_record *fake_last(enum fake_call call, unsigned back);
+/* The bytes of the last destination, from one on. */
+const unsigned char *fake_destination(size_t offset);
+/* The fine timer expires: its packet comes. */
+void fake_expire(void);
 /* Ends a pending call: its packet comes. */
 void fake_finish(struct fake_record *record, DWORD status, DWORD bytes);
 
