@@ -33,11 +33,16 @@
 #define PRO_BEGIN_DECLS extern "C" {
 #define PRO_END_DECLS   }
 #endif
-/* C++ has no _Atomic; the types used with it have the same size and alignment without it. */
-#define PRO_ATOMIC(type) type
 #else
 #define PRO_BEGIN_DECLS
 #define PRO_END_DECLS
+#endif
+
+/* C++ has no _Atomic, and some compilers of C want to be asked for it; the types used with it have
+ * the same size and alignment without it. */
+#if defined(__cplusplus) || defined(__STDC_NO_ATOMICS__)
+#define PRO_ATOMIC(type) type
+#else
 #define PRO_ATOMIC(type) _Atomic(type)
 #endif
 

@@ -210,6 +210,24 @@ def public_headers_compile_alone_as_cxx17():
             for problem in compile_alone(compiler, "c++", "c++17")]
 
 
+@check
+def public_headers_compile_for_msvc():
+    """As it sees them: with its sizes and calls, and in C without atomics unless it is asked."""
+    source = "".join("#include <proactor/%s>\n" % name for name in sorted(public_headers()))
+    problems = []
+    for processor in ["x86_64", "i686", "aarch64"]:
+        for compiler, language, flags in [("clang", "c", ["-std=c11"]),
+                                          ("clang", "c", ["-std=c11", "-D__STDC_NO_ATOMICS__"]),
+                                          ("clang++", "c++", ["-std=c++17"])]:
+            for found in compilers(compiler):
+                result = run([found, "--target=%s-pc-windows-msvc" % processor, "-ffreestanding",
+                              "-x", language, *flags, "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+                              "-fsyntax-only", "-I", os.path.join(BUILD, "include"), "-"], source)
+                if result.returncode:
+                    problems.append("%s %s: %s" % (processor, flags, result.stderr.strip()))
+    return problems
+
+
 def undocumented(name):
     """Public functions of a header whose comment lacks who may call it or since when. What the
     first comment of the header says of all goes for each."""

@@ -8,6 +8,31 @@
 
 #include <intrin.h>
 
+#if defined(_M_IX86)
+
+/* There the compiler has it for halves only. */
+static inline unsigned pro__lowest_bit(uint64_t bits)
+{
+	unsigned long bit;
+
+	if (_BitScanForward(&bit, (unsigned long)bits))
+		return bit;
+	_BitScanForward(&bit, (unsigned long)(bits >> 32));
+	return bit + 32;
+}
+
+static inline unsigned pro__highest_bit(uint64_t bits)
+{
+	unsigned long bit;
+
+	if (_BitScanReverse(&bit, (unsigned long)(bits >> 32)))
+		return bit + 32;
+	_BitScanReverse(&bit, (unsigned long)bits);
+	return bit;
+}
+
+#else
+
 static inline unsigned pro__lowest_bit(uint64_t bits)
 {
 	unsigned long bit;
@@ -23,6 +48,8 @@ static inline unsigned pro__highest_bit(uint64_t bits)
 	_BitScanReverse64(&bit, bits);
 	return bit;
 }
+
+#endif
 
 #else
 

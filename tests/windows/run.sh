@@ -92,6 +92,18 @@ script()
 	sed -n 's/^skip (\(.*\)) \([a-z0-9_]*\) [0-9.]* s$/skip: \2: \1/p' "$work/script.log"
 }
 
+# Sizes, calling conventions and warnings of the processors that nothing here runs on.
+other_processors()
+{
+	for processor in i686 aarch64; do
+		clang --target=$processor-w64-windows-gnu -isystem /usr/share/mingw-w64/include -std=c11 \
+			-fsyntax-only -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror \
+			-D_WIN32_WINNT=0x0A00 -D__USE_MINGW_ANSI_STDIO=1 \
+			-DPRO__DEBUG_OF_BUILD=PRO_DEBUG_OFF -I build-windows-mingw/include proactor/*.c \
+			proactor/ports/iocp*.c proactor/ports/*win*.c handlers/*.c asynch/*.c || return
+	done
+}
+
 # A user's project against what is installed, in C and in C++.
 consumer()
 {
@@ -176,6 +188,12 @@ if build windows-mingw; then
 	else
 		skip "transcripts: Linux's own samples are not built"
 	fi
+fi
+if has clang; then
+	say "other processors"
+	one "compiling for 32 bits and for ARM64" other_processors
+else
+	skip "other processors: there is no clang"
 fi
 say "package: installing, moving, using"
 one "find_package for Windows" consumer
