@@ -223,8 +223,8 @@ int pro_addr_split(const char *text, char *host, uint16_t *port)
 	return text_split(text, host, port, &is_bracketed);
 }
 
-/* `rest` is "/path", "@name" or, on Windows, the path of a pipe. A path keeps its NUL, an abstract
- * name has none. */
+/* `rest` is "/path", "@name" or, on Windows, "C:/path" or the path of a pipe. A path keeps its NUL,
+ * an abstract name has none. */
 static int unix_parse(struct pro_addr *addr, const char *rest)
 {
 	struct sockaddr_un sockaddr;
@@ -267,7 +267,8 @@ int pro_addr_parse(struct pro_addr *addr, const char *text)
 
 	memset(addr, 0, sizeof(*addr));
 	if (text && strncmp(text, UNIX_PREFIX, prefix) == 0 &&
-			(text[prefix] == '/' || text[prefix] == '@' || pro__is_pipe_path(text + prefix)))
+			(text[prefix] == '/' || text[prefix] == '@' || pro__is_pipe_path(text + prefix) ||
+					pro__is_drive_path(text + prefix)))
 		return unix_parse(addr, text + prefix);
 	error = text_split(text, host, &port, &is_bracketed);
 	if (error)

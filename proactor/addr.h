@@ -26,7 +26,8 @@ struct pro_addr {
 #define PRO_HOST_MAX 256
 
 /* Parses "192.0.2.1:80", "[2001:db8::1%eth0]:80", ":80" and "*:80" (any IPv4 address), "[::]:80",
- * "unix:/path" and "unix:@abstract"; on Windows "unix:\\.\pipe\NAME", a named pipe of this machine.
+ * "unix:/path" and "unix:@abstract"; on Windows also "unix:C:/path" and "unix:\\.\pipe\NAME", a
+ * named pipe of this machine.
  * PRO_EHOSTNOTFOUND for a well-formed HOST:PORT whose host is a name (resolve it), PRO_EINVAL for
  * anything else, PRO_ENAMETOOLONG for a path that does not fit; `addr` is then empty. [any thread]
  * Since 0.1. */

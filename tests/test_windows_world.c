@@ -41,7 +41,8 @@ static void tear_down(void)
 START_TEST(names_of_pipes_are_addresses)
 {
 	static const char *const no_pipes[] = {"unix:\\\\.\\pipe\\", "unix:\\\\.\\pipe", "unix:\\x",
-			"unix:\\\\host\\pipe\\x", "unix:\\\\?\\pipe\\x", "unix:C:\\x"};
+			"unix:\\\\host\\pipe\\x", "unix:\\\\?\\pipe\\x", "unix:C:x"};
+	static const char *const paths[] = {"unix:C:/x", "unix:z:\\x"};
 	struct pro_addr addr = world_addr(pipe_text);
 	struct pro_addr again;
 	char text[PRO_ADDR_TEXT_MAX];
@@ -52,6 +53,11 @@ START_TEST(names_of_pipes_are_addresses)
 	ck_assert(pro_addr_equal(&addr, &again));
 	for (size_t i = 0; i < COUNT(no_pipes); i++)
 		ASSERT_ERROR(pro_addr_parse(&addr, no_pipes[i]), PRO_EINVAL);
+	for (size_t i = 0; i < COUNT(paths); i++) {
+		addr = world_addr(paths[i]);
+		ck_assert_int_eq(pro_addr_family(&addr), PRO_FAMILY_UNIX);
+		ck_assert_str_eq(pro_addr_format(&addr, text, sizeof(text)), paths[i]);
+	}
 }
 END_TEST
 

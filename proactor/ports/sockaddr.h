@@ -31,6 +31,14 @@ static inline bool pro__is_pipe_path(const char *path)
 	return strncmp(path, PRO__PIPE_PREFIX, length) == 0 && path[length];
 }
 
+/* A path that begins with a drive. */
+static inline bool pro__is_drive_path(const char *path)
+{
+	const char letter = (char)(path[0] | 0x20);
+
+	return letter >= 'a' && letter <= 'z' && path[1] == ':' && (path[2] == '/' || path[2] == '\\');
+}
+
 #define PRO__SCOPE_NAME_MAX 1
 
 /* Windows writes scopes as numbers, which need no name. */
@@ -56,6 +64,12 @@ static inline const char *pro__scope_name(unsigned index, char *name)
 #include <sys/un.h>
 
 static inline bool pro__is_pipe_path(const char *path)
+{
+	(void)path;
+	return false;
+}
+
+static inline bool pro__is_drive_path(const char *path)
 {
 	(void)path;
 	return false;
