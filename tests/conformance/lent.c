@@ -244,6 +244,33 @@ void scenario_borrowed_block_can_be_echoed(struct world *world)
 	}
 }
 
+/* More of them than there are blocks; the last reader gets its bytes. */
+void scenario_the_end_of_a_stream_keeps_no_lent_block(struct world *world)
+{
+	struct recorder *left, *right;
+	struct pro_message_block out;
+
+	world->options.lent_blocks = 2;
+	world_open(world);
+	for (unsigned i = 0; i < 6; i++) {
+		left = recorder_create(world, "left");
+		right = recorder_create(world, "right");
+		recorder_pair(left, right);
+		ASSERT_OK(recorder_read(left, NULL, 0));
+		recorder_close(right);
+		RUN_UNTIL(world, left->count[EVENT_READ_STREAM] && right->is_closed);
+		ASSERT_ERROR(left->last[EVENT_READ_STREAM].error, PRO_EOF);
+	}
+	left = recorder_create(world, "left");
+	right = recorder_create(world, "right");
+	recorder_pair(left, right);
+	pro_message_block_init_filled(&out, "bytes", 5);
+	ASSERT_OK(recorder_read(left, NULL, 0));
+	ASSERT_OK(recorder_write(right, &out));
+	RUN_UNTIL(world, left->count[EVENT_READ_STREAM] && right->count[EVENT_WRITE_STREAM]);
+	ck_assert_uint_eq(left->last[EVENT_READ_STREAM].bytes, 5);
+}
+
 static void check_share(struct recorder *recorder, const struct event *event)
 {
 	if (event->kind != EVENT_READ_STREAM || event->error)

@@ -1,13 +1,15 @@
 """Plants mistakes into the library and the services, one at a time, and sees whether the sessions in
-simulated worlds find each.
+simulated worlds find each; or, with --ports, mistakes into the ports, which the scenarios of the
+contract have to find.
 
-    python3 run.py --compiler CC --include DIR --libraries LIBRARY ...
+    python3 run.py [--ports] --compiler CC --include DIR --libraries LIBRARY ...
                    --program PREFIX ARCHIVE ... [--program ...] [--only NAME ...]
 
 A mistake in a file whose path begins with PREFIX is looked for by the program that the archives
 make, any other by that with the prefix "library". Only the changed file is compiled: its object comes first, so that the
-archive's own is left out. Tells which seed found each mistake; fails when one is not found within
-SEEDS seeds of each session, or when its text does not stand in the file exactly once.
+archive's own is left out. Tells which seed found each mistake, or which scenario; fails when one
+is not found within SEEDS seeds of each session, or when its text does not stand in the file exactly
+once. A scenario that hangs has found it.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import tempfile
 import time
 
 import mutants
+import port_mutants
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SEEDS = 2000
@@ -28,6 +31,9 @@ SEEDS = 2000
 SERVICE_SEEDS = 500
 # Against hangs; the sessions limit each seed.
 TIMEOUT_S = 800
+# Of scenarios, which take a second at most: what they wait for, and all of one.
+WAIT_MS = 4000
+SCENARIO_S = 12
 
 
 def parse_arguments():
@@ -37,6 +43,7 @@ def parse_arguments():
     parser.add_argument("--libraries", nargs="*", default=[])
     parser.add_argument("--program", nargs="+", action="append", required=True)
     parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--ports", action="store_true")
     # Values may begin with a minus.
     words = [word.replace("-", "\0", 1) if word.startswith(("-l", "-W", "-L", "-p")) else word
              for word in sys.argv[1:]]
@@ -49,7 +56,7 @@ def parse_arguments():
 
 def build(arguments, folder, mutant):
     """(the program, None), or (None, what is wrong)"""
-    name, _, file, old, new = mutant
+    name, _, file, old, new = mutant[:5]
     with open(os.path.join(ROOT, file), encoding="utf-8") as original:
         text = original.read()
     if text.count(old) != 1:
@@ -73,8 +80,22 @@ def build(arguments, folder, mutant):
 
 def told(output):
     """The line that says what was found."""
-    lines = [line for line in output.splitlines() if re.search(r"seeds? \d+.*: ", line)]
+    lines = [line for line in output.splitlines() if re.search(r"seeds? \d+.*: |:[FE]:", line)]
     return lines[0] if lines else output.strip()[-300:]
+
+
+def surroundings(mutant):
+    """What the program that looks for it is called with, its environment, and its time."""
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.startswith(("PROACTOR_", "CK_"))}
+    if len(mutant) == 5:
+        # For the programs of services; the library's own knows it by itself.
+        environment["PROACTOR_SIM_SEEDS"] = str(SERVICE_SEEDS)
+        return [], environment, TIMEOUT_S
+    port, scenarios = mutant[5:]
+    environment.update(PROACTOR_PORT=port, PROACTOR_TEST_LIMIT_MS=str(WAIT_MS),
+                       CK_TIMEOUT_MULTIPLIER="0.1")
+    return scenarios.split(), environment, SCENARIO_S * (1 + len(scenarios.split()))
 
 
 def run(arguments, folder, mutant):
@@ -83,15 +104,12 @@ def run(arguments, folder, mutant):
     if problem:
         return False, problem
     began = time.monotonic()
-    environment = {name: value for name, value in os.environ.items()
-                   if not name.startswith("PROACTOR_")}
-    # For the programs of services; the library's own knows it by itself.
-    environment["PROACTOR_SIM_SEEDS"] = str(SERVICE_SEEDS)
+    options, environment, timeout_s = surroundings(mutant)
     try:
-        result = subprocess.run([program], capture_output=True, text=True, errors="replace",
-                                timeout=TIMEOUT_S, check=False, env=environment)
+        result = subprocess.run([program, *options], capture_output=True, text=True,
+                                errors="replace", timeout=timeout_s, check=False, env=environment)
     except subprocess.TimeoutExpired:
-        return False, "the program does not end"
+        return arguments.ports, "the program does not end"
     finally:
         os.remove(program)
     return result.returncode == 1, "%s (%.1f s)" % (told(result.stdout), time.monotonic() - began)
@@ -99,13 +117,15 @@ def run(arguments, folder, mutant):
 
 def main():
     arguments = parse_arguments()
-    wanted = [mutant for mutant in mutants.MUTANTS
+    wanted = [mutant for mutant in (port_mutants if arguments.ports else mutants).MUTANTS
               if not arguments.only or mutant[0] in arguments.only]
     assert len({mutant[0] for mutant in wanted}) == len(wanted), "two have one name"
     folder = tempfile.mkdtemp()
     survivors = 0
     try:
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        # Programs that hang need no processor.
+        workers = os.cpu_count() * (2 if arguments.ports else 1)
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             ends = pool.map(lambda mutant: run(arguments, folder, mutant), wanted)
             for mutant, (is_found, what) in zip(wanted, ends):
                 print("%s %s [%s]: %s" % ("killed" if is_found else "SURVIVED", mutant[0],
@@ -113,8 +133,9 @@ def main():
                 survivors += not is_found
     finally:
         shutil.rmtree(folder)
-    print("%d of %d mistakes of %d kinds found within %d seeds" % (
-        len(wanted) - survivors, len(wanted), len({mutant[1] for mutant in wanted}), SEEDS))
+    print("%d of %d mistakes of %d kinds found within %s" % (
+        len(wanted) - survivors, len(wanted), len({mutant[1] for mutant in wanted}),
+        "their scenarios" if arguments.ports else "%d seeds" % SEEDS))
     return 1 if survivors else 0
 
 
