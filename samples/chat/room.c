@@ -113,12 +113,13 @@ static void room_pace(struct room *room, unsigned reached, unsigned lagging, uin
 
 void room_send(struct room *room, const struct session *except, struct pro_message_block *line)
 {
-	uint64_t now_ms = chat_now_ms(room->chat);
+	uint64_t now_ms;
 	unsigned reached = 0;
 	unsigned lagging = 0;
 
 	if (!line)
 		return;
+	now_ms = chat_now_ms(room->chat);
 	for (struct session *member = room->first; member; member = member->room_next) {
 		if (member == except)
 			continue;

@@ -81,10 +81,11 @@ void session_send(struct session *session, struct pro_message_block *line)
 	if (pro_asynch_write_stream_queued(&session->writer) == 0)
 		atomic_store_explicit(&session->moved_ms, chat_now_ms(session->chat), memory_order_relaxed);
 	int error = pro_asynch_write_stream_write(&session->writer, line);
-	if (error) {
+	if (error)
 		pro_message_block_release(line);
+	/* Otherwise it closed itself, and that is on its way. */
+	if (error && error != PRO_ECLOSED)
 		session_drop(session, error == PRO_EFULL ? "too slow" : pro_error_text(error));
-	}
 }
 
 void session_printf(struct session *session, const char *format, ...)

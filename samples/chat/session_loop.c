@@ -71,10 +71,13 @@ static void session_handle_write_stream(
 	pro_message_block_release(result->block);
 	atomic_store_explicit(&session->moved_ms, pro_proactor_now_ms(pro_handler_proactor(handler)),
 			memory_order_relaxed);
-	if (result->error)
+	if (result->error) {
+		/* Nothing may follow a line that is missing, and the chat hears of it later. */
+		pro_handler_close(handler);
 		session_tell(session, NEWS_WRITE_FAILED);
-	else if (atomic_exchange(&session->wants_output, false))
+	} else if (atomic_exchange(&session->wants_output, false)) {
 		session_tell(session, NEWS_WROTE);
+	}
 }
 
 static void session_handle_time_out(

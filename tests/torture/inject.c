@@ -82,27 +82,9 @@ static struct pro_port_world port_worlds[PROACTORS_MAX];
 static const struct pro_port_vtbl *real_vtbl;
 static unsigned made;
 
-/* The stream on which a write failed, and when: what is written before its handler can know fails
- * too, as on a connection that is gone. */
-static const struct pro_operation *failed_writer;
-static uint64_t failed_ns;
-
-static bool submission_fails(struct pro_port *port, const struct pro_operation *operation)
-{
-	if (operation == failed_writer && real_vtbl->now_ns(port) == failed_ns)
-		return true;
-	if (!operation_fails())
-		return false;
-	if (operation->opcode == PRO_OP_WRITE_STREAM) {
-		failed_writer = operation;
-		failed_ns = real_vtbl->now_ns(port);
-	}
-	return true;
-}
-
 static void torture_submit(struct pro_port *port, struct pro_operation *operation)
 {
-	if (submission_fails(port, operation))
+	if (operation_fails())
 		pro__operation_complete(operation, PRO_ENOBUFS, ENOBUFS, 0);
 	else
 		real_vtbl->submit(port, operation);
