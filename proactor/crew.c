@@ -327,15 +327,17 @@ static bool event_is_taken(const struct pro__crew *crew, const struct pro_event 
 }
 
 /* Callbacks of one handler run on one thread at a time, in the order of their events: what comes
- * while it is busy waits with it. Those of a handler that lets them overlap do, but not two of one
- * operation. */
-static bool must_wait(const struct seat *seat, const struct pro_event *event)
+ * while it is busy waits with it. Of the handlers that this thread took over, `robbed` events of
+ * the batch, more may be waiting, or come for the same event. Those of a handler that lets them
+ * overlap do, but not two of one operation. */
+static bool must_wait(const struct seat *seat, unsigned robbed, const struct pro_event *event)
 {
 	const struct pro_owner *owner = event->owner;
 
 	if (owner->may_overlap)
 		return event_is_taken(seat->proactor->crew, event);
-	return owner->runner && owner->runner != seat;
+	return owner->runner &&
+		   (owner->runner != seat || owner->deferred_head || seat_has_event(seat, robbed, event));
 }
 
 static void owner_defer(struct pro_owner *owner, struct pro_event *event)
@@ -465,12 +467,14 @@ static void seat_take_batch(struct pro_proactor *proactor, struct seat *seat)
 	uint64_t most = BATCH_NS / (proactor->crew->callback_ns + 1) + 1;
 	struct seat *late = crew_find_late(proactor);
 	struct pro_event *event;
+	unsigned robbed;
 
 	seat->count = 0;
 	if (late)
 		seat_rob(seat, late);
+	robbed = seat->count;
 	while (seat->count < BATCH_MAX && seat->count < most && (event = pro__event_pop(proactor))) {
-		if (must_wait(seat, event))
+		if (must_wait(seat, robbed, event))
 			owner_defer(event->owner, event);
 		else
 			seat_take(seat, event);

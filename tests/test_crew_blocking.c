@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <proactor/asynch_timer.h>
+
 #include "support/crew.h"
 #include "support/loops.h"
 #include "support/os.h"
@@ -221,6 +223,73 @@ START_TEST(what_was_taken_with_a_blocker_goes_on_elsewhere)
 }
 END_TEST
 
+/* A timer that repeats, and expires while an earlier expiration is still to be told. */
+struct repeater {
+	struct pro_handler handler; /* first */
+	struct pro_asynch_timer timer;
+	atomic_uint ends;
+	sem_t ended;
+};
+
+static struct repeater repeater;
+
+static void repeater_handle_time_out(
+		struct pro_handler *handler, const struct pro_asynch_timer_result *result)
+{
+	(void)handler;
+	if (!result->is_final)
+		return;
+	atomic_fetch_add(&repeater.ends, 1);
+	sem_post(&repeater.ended);
+}
+
+/* Its thread has taken the expiration too. Another takes that over, and finds the end behind it. */
+static void holder_handle_wakeup(struct pro_handler *handler)
+{
+	(void)handler;
+	pro_operation_cancel(&repeater.timer.operation);
+	wait_for(&repeater.ended);
+	sem_post(&done);
+}
+
+static void beginner_handle_wakeup(struct pro_handler *handler)
+{
+	(void)handler;
+	pro_handler_wakeup(&blockers[0].handler);
+	pro_asynch_timer_schedule_repeating(&repeater.timer, 0, 1);
+}
+
+START_TEST(a_timer_that_was_taken_with_a_blocker_ends_once)
+{
+	static const struct pro_handler_vtbl repeater_vtbl = {
+			.handle_time_out = repeater_handle_time_out,
+			.handle_close = handle_close_nothing,
+	};
+	static const struct pro_handler_vtbl holder_vtbl = {
+			.handle_wakeup = holder_handle_wakeup,
+			.handle_close = handle_close_nothing,
+	};
+	static const struct pro_handler_vtbl beginner_vtbl = {
+			.handle_wakeup = beginner_handle_wakeup,
+			.handle_close = handle_close_nothing,
+	};
+
+	open_crew(2, 2);
+	sem_init(&repeater.ended, 0, 0);
+	ASSERT_OK(pro_handler_init(&repeater.handler, &repeater_vtbl, proactor));
+	ASSERT_OK(pro_asynch_timer_open(&repeater.timer, &repeater.handler, NULL));
+	ASSERT_OK(pro_handler_init(&blockers[0].handler, &holder_vtbl, proactor));
+	ASSERT_OK(pro_handler_init(&starter, &beginner_vtbl, proactor));
+	for (unsigned round = 0; round < 30; round++) {
+		ASSERT_OK(pro_handler_wakeup(&starter));
+		await_done();
+		await_asleep();
+		ck_assert_uint_eq(atomic_load(&repeater.ends), round + 1);
+	}
+	close_crew();
+}
+END_TEST
+
 int main(void)
 {
 	const unsigned seconds_max = world_is_long() ? 600 : 60;
@@ -236,5 +305,7 @@ int main(void)
 			0, seconds_max);
 	suite_add_case(suite, "taken_with_a_declared_blocker",
 			what_was_taken_with_a_blocker_goes_on_elsewhere, 1, seconds_max);
+	suite_add_case(suite, "timer_taken_with_a_blocker",
+			a_timer_that_was_taken_with_a_blocker_ends_once, 0, seconds_max);
 	return suite_run(suite);
 }
