@@ -174,8 +174,11 @@ void client_connected(struct racer *racer, pro_handle handle)
 	lane_unlock(lane);
 	pro_handler_set_handle(handler_of(racer), handle);
 	racer_open_stream(racer, handle);
-	/* By hand, since nobody may write before. */
+	/* By hand, since nobody may write before; but not while an outsider tries, who would take the
+	 * flag back. */
+	lane_lock(lane);
 	atomic_store(&hello->is_flying, true);
+	lane_unlock(lane);
 	atomic_store(&racer->output, 1);
 	ck_assert(message_offer(hello, HELLO_BYTES));
 	hello->cancels_before = atomic_load(&racer->writer_aim.cancels_ended);
