@@ -282,6 +282,28 @@ static int fail_with_twelve(struct pro_sim *sim, void **context)
 	return 0;
 }
 
+static int fail_the_first_time(struct pro_sim *sim, void **context)
+{
+	static bool has_failed;
+
+	*context = NULL;
+	if (!has_failed)
+		pro_sim_fail(sim, "the first of all");
+	has_failed = true;
+	return 0;
+}
+
+START_TEST(failure_that_does_not_come_again_is_told)
+{
+	struct pro_sim_test test = make_test(fail_the_first_time);
+
+	test.is_in_process = true;
+	run_failing(&test, "the same seed failed and then passed");
+	ck_assert_ptr_nonnull(strstr(verdict.failure, "it failed by: the first of all"));
+	ck_assert_uint_eq(verdict.seed, 1);
+}
+END_TEST
+
 START_TEST(parameter_stays_when_few_suffice_not)
 {
 	struct pro_sim_test test = make_test(fail_with_twelve);
@@ -723,6 +745,7 @@ static TCase *telling_tcase(void)
 	tcase_add_test(tcase, verdict_tells_the_seed_made_small_and_how_to_see_it_again);
 	tcase_add_test(tcase, failure_that_needs_no_fault_is_told_without);
 	tcase_add_test(tcase, parameter_stays_when_few_suffice_not);
+	tcase_add_test(tcase, failure_that_does_not_come_again_is_told);
 	tcase_add_test(tcase, what_is_never_done_is_a_failure);
 	tcase_add_test(tcase, arguments_that_make_no_sense_are_refused);
 	return tcase;
