@@ -143,8 +143,9 @@ static void port_count_stall(struct sim_port *port)
 		return;
 	if (++port->stalls < STALLS_MAX)
 		return;
+	/* Not covered: it ends the program. */
 	pro__sim_found(port->sim, PRO_SIM_CHECK_STALL, "the loop of %s does not end", port->name);
-	abort();
+	abort(); /* Not covered: it ends the program. */
 }
 
 static void port_wait(struct sim_port *port, int64_t timeout_ns)

@@ -275,9 +275,8 @@ void pro__sim_connect_give_up(struct sim_flight *flight)
 	pro__list_remove(&flight->link);
 	flight->object = NULL;
 	object->as.stream.resets_on_close = true;
-	pro__sim_stream_close(object);
-	pro__sim_number_give(object);
-	pro__sim_stream_forget(object);
+	/* Others may have guessed its number, or have an old one that is the same. */
+	pro__sim_close_object(object, NULL);
 }
 
 static void set_addresses(

@@ -1,6 +1,7 @@
 /* Connected streams: windows, latency, half-closes, resets. */
 #include "sim.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define SMALL_BUFFER_MAX 256u
@@ -193,8 +194,8 @@ bool pro__sim_stream_is_readable(const struct sim_object *object)
 		   !stream->is_connected;
 }
 
-/* What a read tells when there are no bytes; false: nothing yet. */
-static bool read_end(struct sim_flight *flight, struct sim_result *result)
+/* What a read tells when there are no bytes and will be none. */
+static void read_end(struct sim_flight *flight, struct sim_result *result)
 {
 	struct sim_object *object = flight->object;
 	struct sim_stream *stream = stream_of(object);
@@ -203,16 +204,14 @@ static bool read_end(struct sim_flight *flight, struct sim_result *result)
 		result->error = PRO_ENOTCONN;
 	else if (stream->is_reset && !stream->is_reset_told)
 		result->error = PRO_ECONNRESET;
-	else if (stream->is_reset || stream->in.has_end)
-		result->error = PRO_EOF;
 	else
-		return false;
+		result->error = PRO_EOF;
+	assert(!stream->is_connected || stream->is_reset || stream->in.has_end);
 	stream->is_reset_told = stream->is_reset;
 	if (++stream->ends_read == ENDS_MAX)
 		pro__sim_found(object->sim, PRO_SIM_CHECK_END_LOOP,
 				"%s reads the end of handle %ld for the %uth time", flight->port->name,
 				(long)object->number, ENDS_MAX);
-	return true;
 }
 
 static size_t limit_read(struct pro_sim *sim, size_t length)
@@ -268,8 +267,10 @@ bool pro__sim_try_read_stream(struct sim_flight *flight, struct sim_result *resu
 	size_t length = (size_t)(stream->in.arrived - stream->in.read);
 	size_t wanted;
 
-	if (length == 0)
-		return read_end(flight, result);
+	if (length == 0) {
+		read_end(flight, result);
+		return true;
+	}
 	stream->ends_read = 0;
 	if (operation->flags & PRO__BORROWS) {
 		if (!read_lent(flight, limit_read(object->sim, length), result))
@@ -290,15 +291,15 @@ bool pro__sim_stream_is_writable(const struct sim_object *object)
 {
 	const struct sim_stream *stream = const_stream_of(object);
 
-	if (!stream->is_connected || stream->is_reset || stream->is_write_ended)
+	if (!stream->is_connected)
+		return false;
+	if (stream->is_reset || stream->is_write_ended)
 		return true;
 	return pro__sim_pipe_space(&const_stream_of(stream->peer)->in) > 0;
 }
 
 int pro__sim_stream_write_error(struct sim_stream *stream)
 {
-	if (!stream->is_connected)
-		return PRO_ENOTCONN;
 	if (stream->is_reset && !stream->is_reset_told) {
 		stream->is_reset_told = true;
 		return PRO_ECONNRESET;

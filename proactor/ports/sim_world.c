@@ -82,6 +82,7 @@ void pro_sim_destroy(struct pro_sim *sim)
 	for (uint32_t i = 0; i < sim->objects.made; i++) {
 		struct sim_object *object = pro__sim_pool_at(&sim->objects, i);
 
+		/* Not covered: proactors leave none, unless one could not be destroyed. */
 		if (object)
 			pro__sim_object_free(object);
 	}

@@ -198,16 +198,17 @@ END_TEST
 
 /* ---- streams ---- */
 
-/* Nobody knows its number yet but by a guess. */
+/* Nobody knows its number yet but by a guess. What was started so ends with the connect. */
 START_TEST(socket_that_connects_is_not_connected)
 {
 	struct pro_sim *sim = calm_world();
 	struct pro_addr addr = world_addr("10.0.0.1:80");
 	struct pro_proactor *proactor;
+	struct pro_message_block block;
 	struct pro_addr found;
 	struct probe client;
 	struct probe thief;
-	char bytes[4];
+	char bytes[4] = "";
 
 	world_proactor(sim, "server");
 	proactor = world_proactor(sim, "client");
@@ -225,11 +226,27 @@ START_TEST(socket_that_connects_is_not_connected)
 	ck_assert_int_eq(pro_socket_shutdown_write(proactor, 100), PRO_ENOTCONN);
 	ck_assert_int_eq(pro_socket_set_option(proactor, 100, PRO_SOCKET_SEND_BUFFER, 10), 0);
 	ck_assert_uint_eq(client.pending, 1);
-	probe_wait(&client);
+	pro_message_block_init_filled(&block, bytes, sizeof(bytes));
+	ck_assert_int_eq(pro_asynch_transmit_file_open(&thief.sender, &thief.handler, 100, NULL), 0);
+	for (unsigned i = 0; i < 8; i++) {
+		ck_assert_int_eq(pro_asynch_transmit_file_transmit_file(
+								 &thief.sender, PRO_INVALID_HANDLE, 0, 0, &block, NULL),
+				0);
+		thief.pending = 1;
+		pro_sim_run_until(sim, NULL, NULL, 1);
+		ck_assert_int_eq(pro_operation_cancel(&thief.sender.operation), 0);
+		probe_wait(&thief);
+		ck_assert_int_eq(thief.error, PRO_ECANCELED);
+	}
+	probe_start_write(&thief, &block);
+	pro_sim_run_until(sim, NULL, NULL, 1);
+	ck_assert_uint_eq(thief.pending, 1);
+	pro_sim_run_until(sim, NULL, NULL, 5000);
+	ck_assert_uint_eq(client.pending, 0);
 	ck_assert_int_eq(client.error, PRO_ECONNREFUSED);
-	probe_close(&thief);
-	probe_close(&client);
-	world_end(sim);
+	pro_handler_close(&thief.handler);
+	pro_handler_close(&client.handler);
+	world_end_failed(sim, "client: a write_stream was started on handle 100, closed at step");
 }
 END_TEST
 
@@ -285,6 +302,80 @@ START_TEST(end_that_is_read_for_ever_is_found)
 	ck_assert_str_eq(
 			pro_sim_failure(pair.sim), "server reads the end of handle 102 for the 256th time");
 	pro_sim_destroy(pair.sim);
+}
+END_TEST
+
+/* It belongs to the proactor that used it last. */
+START_TEST(socket_goes_over_to_another_proactor)
+{
+	struct pro_sim *sim = calm_world();
+	struct pro_proactor *makers = world_proactor(sim, "maker");
+	struct pro_proactor *others = world_proactor(sim, "other");
+	pro_handle handles[2];
+	struct probe maker;
+	struct probe other;
+	char bytes[4];
+
+	ck_assert_int_eq(pro_socket_pair(makers, handles), 0);
+	probe_init(&maker, sim, makers);
+	probe_init(&other, sim, others);
+	probe_own(&maker, handles[0]);
+	probe_own(&other, handles[1]);
+	ck_assert_uint_eq(pro_sim_handles(sim, makers), 2);
+	ck_assert_int_eq(probe_write(&other, "1234", 4), 0);
+	ck_assert_int_eq(probe_read(&maker, bytes, sizeof(bytes)), 0);
+	ck_assert_uint_eq(pro_sim_handles(sim, makers), 1);
+	ck_assert_uint_eq(pro_sim_handles(sim, others), 1);
+	probe_close(&maker);
+	ck_assert_int_eq(probe_read(&other, bytes, sizeof(bytes)), PRO_EOF);
+	probe_close(&other);
+	world_end(sim);
+}
+END_TEST
+
+/* Whichever way a cancel goes: with no block left to lend, a read that waits for one ends, and
+ * nothing is lost. */
+START_TEST(read_that_waits_for_a_block_is_cancelled)
+{
+	struct pro_sim *sim = calm_world();
+	struct pro_proactor_options options;
+	struct pro_proactor *proactor;
+	struct pro_message_block *lent;
+	struct probe giver;
+	struct probe taker;
+	pro_handle handles[2];
+
+	pro_proactor_options_init(&options);
+	options.lent_blocks = 1;
+	ck_assert_int_eq(pro_sim_proactor_create(sim, "one block", &options, &proactor), 0);
+	ck_assert_int_eq(pro_socket_pair(proactor, handles), 0);
+	probe_init(&giver, sim, proactor);
+	probe_init(&taker, sim, proactor);
+	probe_own(&giver, handles[0]);
+	probe_own(&taker, handles[1]);
+	ck_assert_int_eq(probe_write(&giver, "1", 1), 0);
+	probe_start_read(&taker, NULL);
+	probe_wait(&taker);
+	lent = taker.block;
+	ck_assert_ptr_nonnull(lent);
+	ck_assert_int_eq(probe_write(&giver, "2", 1), 0);
+	for (unsigned i = 0; i < 16; i++) {
+		probe_start_read(&taker, NULL);
+		pro_sim_run_until(sim, NULL, NULL, 10);
+		ck_assert_uint_eq(taker.pending, 1);
+		ck_assert_int_eq(pro_operation_cancel(&taker.reader.operation), 0);
+		probe_wait(&taker);
+		ck_assert_int_eq(taker.error, PRO_ECANCELED);
+	}
+	pro_message_block_release(lent);
+	probe_start_read(&taker, NULL);
+	probe_wait(&taker);
+	ck_assert_int_eq(taker.error, 0);
+	ck_assert_uint_eq(taker.bytes, 1);
+	pro_message_block_release(taker.block);
+	probe_close(&giver);
+	probe_close(&taker);
+	world_end(sim);
 }
 END_TEST
 
@@ -462,6 +553,8 @@ TCase *edges_tcase(void)
 	tcase_add_test(tcase, socket_that_connects_is_not_connected);
 	tcase_add_test(tcase, write_waits_again_when_the_window_shrinks);
 	tcase_add_test(tcase, end_that_is_read_for_ever_is_found);
+	tcase_add_test(tcase, socket_goes_over_to_another_proactor);
+	tcase_add_test(tcase, read_that_waits_for_a_block_is_cancelled);
 	tcase_add_test(tcase, datagrams_are_lost_where_nothing_passes);
 	tcase_add_test(tcase, datagrams_outlive_their_sender);
 	tcase_add_test(tcase, datagrams_go_by_paths_too);

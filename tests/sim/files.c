@@ -91,6 +91,35 @@ START_TEST(names_do_not_leave_their_root)
 }
 END_TEST
 
+START_TEST(names_have_an_end)
+{
+	static char long_name[5000];
+	struct pro_file_root *root;
+	struct disk disk;
+	pro_handle handle;
+
+	for (size_t i = 0; i < sizeof(long_name) - 1; i++)
+		long_name[i] = i % 2 ? '/' : '.';
+	disk_open(&disk);
+	pro_sim_make_directory(disk.sim, "/srv");
+	ck_assert_int_eq(pro_file_root_open(disk.proactor, "/srv", &root), 0);
+	ck_assert_int_eq(pro_file_root_open_file(root, long_name, PRO_FILE_READ, &handle, NULL),
+			PRO_ENAMETOOLONG);
+	pro_file_root_close(root);
+	disk_close(&disk);
+}
+END_TEST
+
+static int count_others(void *context, const char *name, enum pro_file_type type)
+{
+	unsigned *count = context;
+
+	ck_assert(!strcmp(name, "link") || !strcmp(name, "device"));
+	ck_assert_int_eq(type, PRO_FILE_OTHER);
+	++*count;
+	return 0;
+}
+
 static int count_entry(void *context, const char *name, enum pro_file_type type)
 {
 	unsigned *count = context;
@@ -114,6 +143,12 @@ START_TEST(directory_is_listed)
 	ck_assert_uint_eq(count, 2);
 	ck_assert_int_eq(pro_file_root_list(root, "dir", count_entry, &count), 77);
 	ck_assert_int_eq(pro_file_root_list(root, "a", count_entry, &count), PRO_ENOTDIR);
+	ck_assert_int_eq(pro_file_root_list(root, "c", count_entry, &count), PRO_ENOENT);
+	pro_sim_make_link(disk.sim, "/srv/others/link");
+	pro_sim_make_device(disk.sim, "/srv/others/device");
+	count = 0;
+	ck_assert_int_eq(pro_file_root_list(root, "others", count_others, &count), 0);
+	ck_assert_uint_eq(count, 2);
 	ck_assert_int_eq(pro_file_root_status(root, "dir/b", &status), 0);
 	ck_assert_uint_eq(status.size, 2);
 	ck_assert_int_eq(status.type, PRO_FILE_REGULAR);
@@ -301,12 +336,36 @@ START_TEST(file_that_shrinks_is_truncated_to_its_receiver)
 }
 END_TEST
 
+START_TEST(only_open_files_are_transmitted)
+{
+	struct pair pair;
+	pro_handle file;
+
+	pair_open(&pair);
+	ck_assert_int_eq(
+			pro_file_open(pair.server.proactor, "/f", PRO_FILE_WRITE | PRO_FILE_CREATE, &file), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		const pro_handle handles[] = {file, pair.client.handle, 12345};
+
+		ck_assert_int_eq(pro_asynch_transmit_file_transmit_file(
+								 &pair.server.sender, handles[i], 0, 10, NULL, NULL),
+				0);
+		pair.server.pending = 1;
+		probe_wait(&pair.server);
+		ck_assert_int_eq(pair.server.error, PRO_EBADF);
+	}
+	ck_assert_int_eq(pro_proactor_close_handle(pair.server.proactor, file), 0);
+	pair_close(&pair);
+}
+END_TEST
+
 TCase *files_tcase(void)
 {
 	TCase *tcase = tcase_create("files");
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, names_do_not_leave_their_root);
+	tcase_add_test(tcase, names_have_an_end);
 	tcase_add_test(tcase, directory_is_listed);
 	tcase_add_test(tcase, flags_mean_what_they_say);
 	tcase_add_test(tcase, sparse_file_reaches_beyond_4_gib);
@@ -315,5 +374,6 @@ TCase *files_tcase(void)
 	tcase_add_test(tcase, crash_tears_what_was_not_synced);
 	tcase_add_test(tcase, crash_is_a_reset_to_the_peers);
 	tcase_add_test(tcase, file_that_shrinks_is_truncated_to_its_receiver);
+	tcase_add_test(tcase, only_open_files_are_transmitted);
 	return tcase;
 }

@@ -89,6 +89,21 @@ START_TEST(loop_that_waits_for_nothing_is_a_failure)
 }
 END_TEST
 
+/* The first failure is the one that is told. */
+START_TEST(loop_that_waits_for_nothing_hides_no_other_failure)
+{
+	struct pro_sim *sim = calm_world();
+	struct pro_proactor *proactor = world_proactor(sim, "stuck");
+	const struct pro_allocator *allocator = pro_sim_allocator(sim);
+	void *bytes = allocator->allocate(allocator->context, 100);
+
+	allocator->deallocate(allocator->context, bytes);
+	allocator->deallocate(allocator->context, bytes);
+	ck_assert_int_eq(pro_proactor_run_event_loop(proactor), 0);
+	world_end_failed(sim, "memory is freed twice");
+}
+END_TEST
+
 static void count_step(struct pro_handler *handler, const struct pro_asynch_timer_result *result)
 {
 	(void)result;
@@ -381,6 +396,7 @@ TCase *world_tcase(void)
 	tcase_add_test(tcase, loop_that_is_run_lets_the_others_go_on);
 	tcase_add_test(tcase, loop_that_only_looks_gets_on);
 	tcase_add_test(tcase, loop_that_waits_for_nothing_is_a_failure);
+	tcase_add_test(tcase, loop_that_waits_for_nothing_hides_no_other_failure);
 	tcase_add_test(tcase, run_without_an_end_is_a_failure);
 	tcase_add_test(tcase, port_is_sim_and_never_chosen_by_itself);
 	tcase_add_test(tcase, world_has_room_for_64_proactors);
