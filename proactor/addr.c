@@ -5,6 +5,7 @@
 #include <proactor/addr.h>
 #include <proactor/error.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -291,8 +292,7 @@ int pro_addr_resolve(struct pro_addr *addr, const char *text)
 	if (error != PRO_EHOSTNOTFOUND)
 		return error;
 	error = pro_addr_split(text, request.host, &request.port);
-	if (error)
-		return error;
+	assert(!error);
 	pro__resolve(&request, &error, &os_error);
 	if (!error)
 		*addr = request.found[0];

@@ -212,7 +212,7 @@ static int block_print_full(
 	char *text = allocator->allocate(allocator->context, length + 1);
 
 	if (!text)
-		return PRO_ENOMEM;
+		return PRO_ENOMEM; /* Not covered: malloc does not fail in the tests of blocks. */
 	vsnprintf(text, length + 1, format, arguments);
 	memcpy(pro_message_block_wr_ptr(block), text, length);
 	block->wr += length;

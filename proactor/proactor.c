@@ -376,6 +376,7 @@ void pro__proactor_arm_foreign_loop(struct pro_proactor *proactor)
 static void proactor_leave(struct pro_proactor *proactor, const struct pro_proactor *previous)
 {
 	pro__proactor_arm_foreign_loop(proactor);
+	/* Not covered: only the port of Windows wants to know. */
 	if (proactor->port_vtbl->leave)
 		proactor->port_vtbl->leave(proactor->port);
 	current_loop = previous;
@@ -482,7 +483,7 @@ void pro_proactor_shutdown(struct pro_proactor *proactor)
 pro_handle pro_proactor_get_handle(struct pro_proactor *proactor)
 {
 	if (!proactor->port_vtbl->get_handle)
-		return PRO_INVALID_HANDLE;
+		return PRO_INVALID_HANDLE; /* Not covered: only the port of Windows has none. */
 	atomic_store(&proactor->has_foreign_loop, true);
 	return proactor->port_vtbl->get_handle(proactor->port);
 }

@@ -68,8 +68,6 @@ static void append(char *text, size_t size, const char *format, ...)
 	size_t length = strlen(text);
 	va_list arguments;
 
-	if (length + 1 >= size)
-		return;
 	va_start(arguments, format);
 	vsnprintf(text + length, size - length, format, arguments);
 	va_end(arguments);
@@ -365,11 +363,12 @@ struct pro_proactor *pro_proactor_instance(void)
 		return existing;
 	if (pro_proactor_create(&created, NULL, NULL, 0))
 		return NULL;
-	if (atomic_compare_exchange_strong(&singleton, &existing, created))
-		return created;
-	/* Another thread was faster. */
-	pro_proactor_destroy(created);
-	return existing;
+	if (!atomic_compare_exchange_strong(&singleton, &existing, created)) {
+		/* Not covered: another thread was faster. */
+		pro_proactor_destroy(created);
+		return existing; /* Not covered: another thread was faster. */
+	}
+	return created;
 }
 
 int pro_proactor_close_singleton(void)

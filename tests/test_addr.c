@@ -241,6 +241,21 @@ START_TEST(a_path_with_and_without_its_nul_is_the_same)
 }
 END_TEST
 
+/* A system may count a NUL behind the last byte of its structure. */
+START_TEST(a_path_may_be_as_long_as_its_room)
+{
+	struct sockaddr_un unix_addr[2] = {{.sun_family = AF_UNIX}, {.sun_family = 0}};
+	char expected[PRO_ADDR_TEXT_MAX] = "unix:";
+	char text[PRO_ADDR_TEXT_MAX];
+	struct pro_addr addr;
+
+	memset(unix_addr[0].sun_path, '/', sizeof(unix_addr[0].sun_path));
+	memset(expected + 5, '/', sizeof(unix_addr[0].sun_path));
+	addr = from_system(unix_addr, sizeof(unix_addr[0]) + 1);
+	ck_assert_str_eq(pro_addr_format(&addr, text, sizeof(text)), expected);
+}
+END_TEST
+
 START_TEST(abstract_names_may_hold_any_byte)
 {
 	struct sockaddr_un unix_addr = {.sun_family = AF_UNIX, .sun_path = "\0a\0b"};
@@ -442,6 +457,7 @@ int main(void)
 	tcase_add_test(tcase, text_is_cut_at_whole_pieces);
 	tcase_add_test(tcase, sockets_without_a_name_have_a_family);
 	tcase_add_test(tcase, a_path_with_and_without_its_nul_is_the_same);
+	tcase_add_test(tcase, a_path_may_be_as_long_as_its_room);
 	tcase_add_test(tcase, abstract_names_may_hold_any_byte);
 	tcase_add_test(tcase, nonsense_is_an_empty_address);
 	tcase_add_test(tcase, text_is_split);

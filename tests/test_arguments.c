@@ -1,12 +1,15 @@
 /* Arguments that no call can do anything with are refused by the call, on every port alike; and the
  * parts of acceptors and connectors that no service of ours needs. */
 #include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <proactor/asynch_acceptor.h>
 #include <proactor/asynch_connector.h>
 #include <proactor/proactor_group.h>
 
+#include "support/os.h"
 #include "support/recorder.h"
 #include "support/suite.h"
 
@@ -183,6 +186,96 @@ START_TEST(port_that_is_not_there_is_named)
 }
 END_TEST
 
+/* Allocates so often, and never again. */
+static unsigned allocations_left;
+
+static void *allocate_some(void *context, size_t size)
+{
+	(void)context;
+	return allocations_left > 0 && allocations_left-- ? malloc(size) : NULL;
+}
+
+static void *reallocate_some(void *context, void *memory, size_t size)
+{
+	(void)context;
+	return allocations_left > 0 && allocations_left-- ? realloc(memory, size) : NULL;
+}
+
+static void deallocate_any(void *context, void *memory)
+{
+	(void)context;
+	free(memory);
+}
+
+static char port_before[32];
+
+static void set_port(const char *port)
+{
+	const char *now = getenv("PROACTOR_PORT");
+
+	snprintf(port_before, sizeof(port_before), "%s", now ? now : "");
+	os_set_environment("PROACTOR_PORT", port);
+}
+
+static void reset_port(void)
+{
+	os_set_environment("PROACTOR_PORT", port_before[0] ? port_before : NULL);
+}
+
+/* Whichever port it is. */
+START_TEST(memory_that_is_short_is_told)
+{
+	static const struct pro_allocator allocator = {
+			.allocate = allocate_some, .reallocate = reallocate_some, .deallocate = deallocate_any};
+	struct pro_proactor_options options;
+	struct pro_proactor *proactor = NULL;
+	struct pro_file_root *root;
+	unsigned most;
+
+	set_port(NULL);
+	pro_proactor_options_init(&options);
+	options.allocator = &allocator;
+	options.debug = PRO_DEBUG_REPORT;
+	for (most = 0; !proactor; most++) {
+		char why[160] = "";
+
+		allocations_left = most;
+		if (pro_proactor_create(&proactor, &options, why, sizeof(why))) {
+			ck_assert(most > 0 || !strcmp(why, "out of memory"));
+			allocations_left = most;
+			ck_assert_int_lt(pro_proactor_create(&proactor, &options, NULL, 0), 0);
+		}
+	}
+	ck_assert_uint_gt(most, 2);
+	allocations_left = 0;
+	ASSERT_ERROR(pro_file_root_open(proactor, ".", &root), PRO_ENOMEM);
+	ASSERT_OK(pro_proactor_destroy(proactor));
+	reset_port();
+}
+END_TEST
+
+START_TEST(instance_is_none_where_there_is_no_port)
+{
+	set_port("none");
+	ck_assert_ptr_null(pro_proactor_instance());
+	reset_port();
+}
+END_TEST
+
+START_TEST(concurrency_may_be_that_of_the_machine)
+{
+	struct pro_proactor_options options;
+	struct pro_proactor *proactor;
+
+	pro_proactor_options_init(&options);
+	options.concurrency = 0;
+	set_port(NULL);
+	ASSERT_OK(pro_proactor_create(&proactor, &options, NULL, 0));
+	ASSERT_OK(pro_proactor_destroy(proactor));
+	reset_port();
+}
+END_TEST
+
 START_TEST(proactors_need_all_they_ask_for)
 {
 	struct pro_proactor_report report = {.size = 1};
@@ -309,6 +402,8 @@ START_TEST(starts_need_all_they_ask_for)
 	REFUSED(pro_asynch_connect_connect(&user->connect, NULL, NULL));
 	REFUSED(pro_asynch_resolve_resolve(&user->resolver, NULL));
 	REFUSED(pro_asynch_work_run(&user->work, NULL, NULL));
+	REFUSED(pro_asynch_write_stream_shutdown(NULL));
+	REFUSED(pro_asynch_write_stream_shutdown(&user->writer));
 	REFUSED(pro_asynch_timer_schedule(&user->timer, -1));
 	REFUSED(pro_asynch_timer_schedule_repeating(&user->timer, 0, 0));
 	ASSERT_OK(pro_proactor_close_handle(world.proactor, file));
@@ -426,6 +521,7 @@ START_TEST(acceptor_rests_until_it_is_told)
 	for (unsigned i = 1; i <= 3; i++) {
 		ASSERT_OK(pro_asynch_connector_connect(&connector, &server, i == 2 ? &any : NULL));
 		ASSERT_ERROR(pro_asynch_connector_connect(&connector, &server, NULL), PRO_EBUSY);
+		ASSERT_ERROR(pro_asynch_connector_connect_to(&connector, "localhost:1"), PRO_EBUSY);
 		RUN_UNTIL(&world, connections_refused == i && connects_ended == i);
 		ASSERT_OK(connect_error);
 		ASSERT_OK(pro_asynch_acceptor_accept(&acceptor));
@@ -435,6 +531,7 @@ START_TEST(acceptor_rests_until_it_is_told)
 	pro_asynch_connector_close(&connector);
 	ASSERT_ERROR(pro_asynch_connector_connect(&connector, &server, NULL), PRO_ECLOSED);
 	ASSERT_ERROR(pro_asynch_connector_connect_to(&connector, "127.0.0.1:1"), PRO_ECLOSED);
+	ASSERT_ERROR(pro_asynch_connector_connect_to(&connector, "localhost:1"), PRO_ECLOSED);
 	world_run_ready(&world);
 }
 END_TEST
@@ -461,6 +558,9 @@ int main(void)
 	tcase_add_test(tests, files_need_all_they_ask_for);
 	tcase_add_test(tests, options_out_of_range_are_named);
 	tcase_add_test(tests, port_that_is_not_there_is_named);
+	tcase_add_test(tests, memory_that_is_short_is_told);
+	tcase_add_test(tests, instance_is_none_where_there_is_no_port);
+	tcase_add_test(tests, concurrency_may_be_that_of_the_machine);
 	tcase_add_test(tests, proactors_need_all_they_ask_for);
 	tcase_add_test(tests, groups_need_all_they_ask_for);
 	tcase_add_test(tests, handlers_need_all_they_ask_for);

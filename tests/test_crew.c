@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <proactor/asynch_timer.h>
+#include <proactor/asynch_write_stream.h>
 #include <proactor/socket.h>
 
 #include "support/crew.h"
@@ -190,6 +191,51 @@ START_TEST(callbacks_of_a_concurrent_handler_overlap)
 	}
 	await_done();
 	await_done();
+	close_crew();
+}
+END_TEST
+
+struct writing {
+	struct pro_handler handler; /* first */
+	struct pro_asynch_write_stream writer;
+};
+
+static void writing_handle_write_stream(
+		struct pro_handler *handler, const struct pro_asynch_write_stream_result *result)
+{
+	(void)handler;
+	ASSERT_OK(result->error);
+	sem_post(&done);
+}
+
+static const struct pro_handler_vtbl writing_vtbl = {
+		.handle_write_stream = writing_handle_write_stream,
+		.handle_close = handle_close_nothing,
+};
+
+/* Callbacks of a stream of messages: one after the other here, too. */
+START_TEST(a_concurrent_handler_writes)
+{
+	static struct writing writings[2];
+	struct pro_message_block blocks[2];
+	pro_handle pair[2];
+
+	open_crew(2, 3);
+	ASSERT_OK(pro_socket_pair(proactor, pair));
+	for (unsigned i = 0; i < 2; i++) {
+		struct pro_handler *handler = &writings[i].handler;
+
+		ASSERT_OK(pro_handler_init(handler, &writing_vtbl, proactor));
+		pro_handler_set_concurrent(handler);
+		pro_handler_set_handle(handler, pair[i]);
+		ASSERT_OK(pro_asynch_write_stream_open(
+				&writings[i].writer, handler, PRO_INVALID_HANDLE, NULL));
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		pro_message_block_init_filled(&blocks[i], "x", 1);
+		ASSERT_OK(pro_asynch_write_stream_write(&writings[i].writer, &blocks[i]));
+		await_done();
+	}
 	close_crew();
 }
 END_TEST
@@ -465,6 +511,7 @@ int main(void)
 	suite_add_case(
 			suite, "order", posts_keep_the_order_of_each_poster_and_do_not_overlap, 0, seconds_max);
 	suite_add_case(suite, "overlap", callbacks_of_a_concurrent_handler_overlap, 0, seconds_max);
+	suite_add_case(suite, "writes", a_concurrent_handler_writes, 0, seconds_max);
 	suite_add_case(
 			suite, "made_anew", a_handler_made_anew_while_it_closes_is_closed_too, 0, seconds_max);
 	suite_add_case(suite, "closed_behind_open", a_concurrent_handler_is_closed_behind_its_open, 0,

@@ -112,6 +112,7 @@ static void assert_told(const char *first, const char *second)
 /* ---- users ---- */
 
 static void (*on_time_out)(void);
+static bool with_log = true;
 
 static struct user *user_from_handler(struct pro_handler *handler)
 {
@@ -178,6 +179,12 @@ static void user_handle_write_dgram(
 	user_called(handler, result->error);
 }
 
+static void user_handle_post(struct pro_handler *handler, const struct pro_post_result *result)
+{
+	user_called(handler, 0);
+	pro_message_block_release(result->block);
+}
+
 static void user_handle_close(struct pro_handler *handler)
 {
 	user_from_handler(handler)->is_closed = true;
@@ -192,6 +199,7 @@ static const struct pro_handler_vtbl user_vtbl = {
 		.handle_write_file = user_handle_write_file,
 		.handle_read_dgram = user_handle_read_dgram,
 		.handle_write_dgram = user_handle_write_dgram,
+		.handle_post = user_handle_post,
 		.handle_close = user_handle_close,
 };
 
@@ -226,7 +234,7 @@ static void open_proactor_with(enum pro_debug debug, const struct pro_allocator 
 	on_time_out = NULL;
 	pro_proactor_options_init(&options);
 	options.debug = debug;
-	options.log = log_hook;
+	options.log = with_log ? log_hook : NULL;
 	options.allocator = allocator;
 	if (port && !strcmp(port, "sim")) {
 		/* Its own checks would come first. */
@@ -425,6 +433,27 @@ START_TEST(block_moved_in_flight_is_told)
 }
 END_TEST
 
+static void move_and_cancel(void)
+{
+	restore_at_report(&block, sizeof(block));
+	block.rd = block.wr = 1;
+	ck_assert_int_eq(pro_operation_cancel(&users[0].reader.operation), 0);
+}
+
+/* Too late for whoever looks at all flights from time to time. */
+START_TEST(block_moved_at_the_end_of_its_flight_is_told)
+{
+	open_proactor(PRO_DEBUG_REPORT);
+	start_reading();
+	on_time_out = move_and_cancel;
+	ck_assert_int_eq(pro_asynch_timer_schedule(&users[1].timer, 0), 0);
+	run_until_callbacks(&users[0], 1);
+	assert_told("got another rd while in flight", "read_stream");
+	close_proactor();
+	ck_assert_uint_eq(lines_count, 1);
+}
+END_TEST
+
 START_TEST(block_made_anew_in_flight_is_told)
 {
 	open_proactor(PRO_DEBUG_REPORT);
@@ -512,6 +541,8 @@ START_TEST(handler_made_anew_in_flight_is_told)
 	struct user saved;
 
 	open_proactor(PRO_DEBUG_REPORT);
+	/* Other handlers may have something in flight. */
+	ck_assert_int_eq(pro_asynch_read_stream_read(&users[1].reader, NULL, 0), 0);
 	start_reading();
 	memcpy(&saved, &users[0], sizeof(saved));
 	ck_assert_int_eq(pro_handler_init(&users[0].handler, &user_vtbl, proactor), 0);
@@ -722,6 +753,50 @@ START_TEST(option_then_environment_then_build_decide)
 }
 END_TEST
 
+START_TEST(environment_may_ask_for_the_end_of_the_program)
+{
+	void (*before)(int) = os_signal_set(SIGABRT, leave_abort);
+
+	os_set_environment("PROACTOR_DEBUG", "abort");
+	open_proactor(PRO_DEBUG_DEFAULT);
+	pro_asynch_timer_schedule(&users[0].timer, 100000);
+	turn();
+	if (setjmp(abort_point) == 0) {
+		pro_asynch_timer_schedule(&users[0].timer, 100000);
+		ck_abort_msg("the program goes on");
+	}
+	os_signal_set(SIGABRT, before);
+	os_set_environment("PROACTOR_DEBUG", NULL);
+}
+END_TEST
+
+/* Then they go where nobody can miss them. */
+START_TEST(catches_need_no_log)
+{
+	char path[64];
+	char line[LINE_BYTES] = "";
+	FILE *file;
+
+	os_make_directory(path, sizeof(path) - 8);
+	with_log = false;
+	open_proactor(PRO_DEBUG_REPORT);
+	with_log = true;
+	ck_assert_int_eq(pro_asynch_timer_schedule(&users[0].timer, 100000), 0);
+	turn();
+	snprintf(line, sizeof(line), "%s/err", path);
+	fflush(stderr);
+	file = freopen(line, "w+", stderr);
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(pro_asynch_timer_schedule(&users[0].timer, 100000), PRO_EBUSY);
+	rewind(file);
+	ck_assert_ptr_nonnull(fgets(line, sizeof(line), file));
+	ck_assert_ptr_nonnull(strstr(line, "debug: operation was started while in flight"));
+	ck_assert_ptr_nonnull(strchr(line, '\n'));
+	close_proactor();
+	os_remove_directory(path);
+}
+END_TEST
+
 START_TEST(option_that_is_none_is_refused)
 {
 	struct pro_proactor_options options;
@@ -810,6 +885,27 @@ START_TEST(dump_shows_what_waits)
 }
 END_TEST
 
+START_TEST(dump_counts_posts_and_tells_of_cancels)
+{
+	struct pro_message_block post;
+
+	pro_message_block_init_filled(&post, "post", 4);
+	open_proactor(PRO_DEBUG_OFF);
+	start_one_of_each();
+	ck_assert_int_eq(pro_handler_post(&users[1].handler, &post, NULL), 0);
+	ck_assert_int_eq(pro_operation_cancel(&users[0].reader.operation), 0);
+	ck_assert_int_eq(pro_proactor_dump(proactor, dump_hook, &lines), 0);
+	turn();
+	ck_assert_uint_eq(dumps_ended, 1);
+	assert_told("handler ", "1 posts");
+	/* There a cancel takes its time. */
+	if (getenv("PROACTOR_PORT") && !strcmp(getenv("PROACTOR_PORT"), "io_uring"))
+		assert_told("read_stream", "being cancelled");
+	run_until_callbacks(&users[0], 1);
+	close_proactor();
+}
+END_TEST
+
 static void *dump_from_elsewhere(void *argument)
 {
 	ck_assert_int_eq(pro_proactor_dump(argument, dump_hook, &lines), 0);
@@ -876,6 +972,7 @@ static TCase *catches(void)
 	tcase_add_test(tests, space_that_is_read_into_holds_a_pattern);
 	tcase_add_test(tests, space_written_to_while_read_into_is_told);
 	tcase_add_test(tests, block_moved_in_flight_is_told);
+	tcase_add_test(tests, block_moved_at_the_end_of_its_flight_is_told);
 	tcase_add_test(tests, block_made_anew_in_flight_is_told);
 	tcase_add_test(tests, block_released_in_flight_is_told_and_kept);
 	tcase_add_test(tests, chain_changed_in_flight_is_told);
@@ -888,6 +985,8 @@ static TCase *catches(void)
 	tcase_add_test(tests, flight_without_a_record_is_counted);
 	tcase_add_test(tests, catch_ends_the_program_when_asked);
 	tcase_add_test(tests, option_then_environment_then_build_decide);
+	tcase_add_test(tests, environment_may_ask_for_the_end_of_the_program);
+	tcase_add_test(tests, catches_need_no_log);
 	tcase_add_test(tests, option_that_is_none_is_refused);
 	tcase_set_timeout(tests, 300);
 	return tests;
@@ -901,6 +1000,7 @@ static TCase *dumps(void)
 	tcase_add_test(tests, dump_lists_queued_messages_in_debug_mode);
 	tcase_add_test(tests, dump_goes_to_the_log_by_default);
 	tcase_add_test(tests, dump_shows_what_waits);
+	tcase_add_test(tests, dump_counts_posts_and_tells_of_cancels);
 	tcase_add_test(tests, dump_from_another_thread_wakes_the_loop);
 	tcase_add_test(tests, dump_may_be_asked_for_by_a_signal_handler);
 	tcase_add_test(tests, dump_that_was_asked_for_comes_at_the_end);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #include "../asynch/asynch_private.h"
 #include "support/allocator.h"
@@ -385,6 +386,8 @@ START_TEST(printf_fits_or_adds_nothing)
 	assert_positions(block, 0, 8);
 	ck_assert_mem_eq(block->base, "12-abxyz", 8);
 	ck_assert_int_eq(pro_message_block_printf(block, "%s", ""), 0);
+	/* No character at all. */
+	ck_assert_int_eq(pro_message_block_printf(block, "%lc", (wint_t)0x20ac), PRO_EINVAL);
 	ck_assert_int_eq(pro_message_block_printf(block, "%s", "!"), PRO_EFULL);
 	assert_positions(block, 0, 8);
 	pro_message_block_release(block);

@@ -5,6 +5,7 @@
 #include <proactor/asynch_connector.h>
 
 #include "../proactor/engine.h"
+#include "support/os.h"
 #include "support/recorder.h"
 #include "support/suite.h"
 
@@ -101,6 +102,7 @@ END_TEST
 struct attempt {
 	struct pro_asynch_connector connector; /* first */
 	struct pro_addr listener;
+	struct attempt *other; /* closed at the end of this one; or NULL */
 	unsigned ends;
 	int error;
 	bool is_closed;
@@ -114,6 +116,8 @@ static int note_end(
 	(void)remote;
 	attempt->ends++;
 	attempt->error = error;
+	if (attempt->other)
+		pro_asynch_connector_close(&attempt->other->connector);
 	return 1;
 }
 
@@ -173,6 +177,43 @@ START_TEST(a_connect_is_cancelled_between_its_tries)
 }
 END_TEST
 
+START_TEST(a_connect_is_cancelled_while_its_name_is_looked_up)
+{
+	struct attempt attempt = {.ends = 0};
+
+	ASSERT_OK(pro_asynch_connector_open(&attempt.connector, &attempt_vtbl, world.proactor));
+	ASSERT_OK(pro_asynch_connector_connect_to(&attempt.connector, "localhost:1"));
+	ASSERT_OK(pro_asynch_connector_cancel(&attempt.connector));
+	RUN_UNTIL(&world, attempt.ends == 1);
+	ASSERT_ERROR(attempt.error, PRO_ECANCELED);
+	pro_asynch_connector_close(&attempt.connector);
+	RUN_UNTIL(&world, attempt.is_closed);
+}
+END_TEST
+
+/* Both connects are over before the first is told of. */
+START_TEST(a_connection_that_comes_after_the_close_is_closed)
+{
+	struct recorder *server = recorder_create(&world, "server");
+	struct attempt attempts[2] = {{.other = &attempts[1]}, {.other = NULL}};
+	char text[128];
+
+	os_make_local_address(text, sizeof(text));
+	attempts[0].listener = recorder_listen(server, text);
+	for (unsigned i = 0; i < 2; i++) {
+		ASSERT_OK(pro_asynch_connector_open(&attempts[i].connector, &attempt_vtbl, world.proactor));
+		ASSERT_OK(
+				pro_asynch_connector_connect(&attempts[i].connector, &attempts[0].listener, NULL));
+	}
+	RUN_UNTIL(&world, attempts[0].ends == 1 && attempts[1].is_closed);
+	ASSERT_OK(attempts[0].error);
+	ck_assert_uint_eq(attempts[1].ends, 1);
+	ASSERT_ERROR(attempts[1].error, PRO_ECANCELED);
+	pro_asynch_connector_close(&attempts[0].connector);
+	RUN_UNTIL(&world, attempts[0].is_closed);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("operation");
@@ -184,6 +225,8 @@ int main(void)
 	tcase_add_test(tcase, a_cancel_of_a_refused_start_hits_no_other);
 	tcase_add_loop_test(tcase, a_handle_that_comes_after_the_close_is_closed, 0, 2);
 	tcase_add_test(tcase, a_connect_is_cancelled_between_its_tries);
+	tcase_add_test(tcase, a_connect_is_cancelled_while_its_name_is_looked_up);
+	tcase_add_test(tcase, a_connection_that_comes_after_the_close_is_closed);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }

@@ -540,6 +540,62 @@ START_TEST(a_group_needs_memory)
 }
 END_TEST
 
+static struct test_allocator poor;
+
+static int lose_memory(
+		struct pro_asynch_acceptor *of, const struct pro_addr *local, const struct pro_addr *remote)
+{
+	(void)of;
+	(void)local;
+	(void)remote;
+	poor.fails_always = true;
+	return 0;
+}
+
+static struct pro_service_handler *make_nothing(struct pro_asynch_acceptor *of)
+{
+	(void)of;
+	return NULL;
+}
+
+/* Whether they were for the acceptor's own proactor or for the other. */
+START_TEST(connections_without_memory_are_closed)
+{
+	static const struct pro_asynch_acceptor_vtbl vtbl = {
+			.make_handler = make_nothing, .validate_connection = lose_memory};
+	struct pro_asynch_acceptor_options acceptor_options;
+	struct pro_proactor_group_options options;
+	struct pro_addr any = world_addr(ANY_INET);
+	struct pro_proactor *proactor;
+
+	test_allocator_init(&poor);
+	pro_proactor_group_options_init(&options);
+	options.proactor.allocator = &poor.allocator;
+	options.count = 2;
+	ASSERT_OK(pro_proactor_group_create(&group, &options, NULL, 0));
+	proactor = pro_proactor_group_proactor(group, 0);
+	pro_asynch_acceptor_options_init(&acceptor_options);
+	acceptor_options.group = group;
+	ASSERT_OK(pro_asynch_acceptor_open_with(&acceptor, &vtbl, proactor, &any, &acceptor_options));
+	for (unsigned i = 0; i < 4; i++) {
+		uint64_t end_ms = world_limit_end(RUN_LIMIT_MS);
+		int peer = os_connect(pro_asynch_acceptor_addr(&acceptor));
+		char byte;
+
+		while (!os_wait_readable(peer, 0)) {
+			ck_assert_int_ge(pro_proactor_handle_events(proactor, 10), 0);
+			ck_assert(os_now_ms() < end_ms);
+		}
+		poor.fails_always = false;
+		ck_assert_uint_eq(os_receive(peer, &byte, 1, RUN_LIMIT_MS), 0);
+		os_close(peer);
+	}
+	pro_asynch_acceptor_close(&acceptor);
+	ASSERT_OK(pro_proactor_group_destroy(group));
+	ck_assert_int_eq(poor.live, 0);
+}
+END_TEST
+
 static void destroy_group_inside(struct pro_handler *handler)
 {
 	ASSERT_ERROR(pro_proactor_group_destroy(group), PRO_EBUSY);
@@ -585,6 +641,7 @@ int main(void)
 	tcase_add_test(tcase, members_are_found);
 	tcase_add_test(tcase, options_are_checked);
 	tcase_add_test(tcase, a_group_needs_memory);
+	tcase_add_test(tcase, connections_without_memory_are_closed);
 	tcase_add_test(tcase, a_group_whose_loop_runs_is_not_destroyed);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);

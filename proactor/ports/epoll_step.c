@@ -165,7 +165,7 @@ static enum epoll_step try_connect(struct epoll_port *port, struct epoll_entry *
 	int os_error = pro__finish_connect(flight->fd, &port->calls);
 
 	if (os_error == EINPROGRESS)
-		return PRO__EPOLL_WAIT;
+		return PRO__EPOLL_WAIT; /* Not covered: Linux wakes no connect too early. */
 	if (os_error) {
 		connect_give_up(port, entry, flight);
 		epoll_fail(result, os_error);

@@ -242,8 +242,7 @@ static void make_orphans(struct pro__ring_port *port, struct pro__ring_fd *entry
  */
 void pro__ring_abandon(struct pro__ring_port *port)
 {
-	if (!port->ring.is_open)
-		return;
+	assert(port->ring.is_open);
 	keep_results(port);
 	reclaim_closes(port);
 	for (pro_handle fd = 0; fd <= port->fd_most; fd++) {

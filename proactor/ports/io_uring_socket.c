@@ -245,6 +245,7 @@ static void connect_ready(struct pro__ring_port *port, struct pro_operation *ope
 	int os_error = pro__finish_connect(pro__flight_of(operation)->fd, &port->ring.calls);
 
 	if (os_error == EINPROGRESS)
+		/* Not covered: Linux wakes no connect too early. */
 		pro__flight_send(port, operation, PRO__STEP_POLL);
 	else
 		connect_end(port, operation, os_error);

@@ -169,9 +169,9 @@ static enum pro_file_type type_of_entry(int directory_fd, const struct dirent *f
 	case DT_DIR:
 		return PRO_FILE_DIRECTORY;
 	case DT_UNKNOWN:
-		if (fstatat(directory_fd, found->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0)
-			return type_of_mode(status.st_mode);
-		break;
+		if (fstatat(directory_fd, found->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+			return PRO_FILE_OTHER; /* Not covered: it was removed this very moment. */
+		return type_of_mode(status.st_mode);
 	}
 	return PRO_FILE_OTHER;
 }

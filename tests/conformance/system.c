@@ -115,7 +115,10 @@ static int child_calls(void *context)
 	struct pro_asynch_acceptor acceptor;
 	struct pro_addr addr = world_addr("127.0.0.1:0");
 	struct pro_message_block block;
+	struct pro_handler unborn;
+	unsigned descriptors;
 	char bytes[4];
+	int pipe[2];
 
 	pro_message_block_init(&block, bytes, sizeof(bytes));
 	if (pro_proactor_run_event_loop_for(proactor, 10) != PRO_EFORKED)
@@ -138,12 +141,23 @@ static int child_calls(void *context)
 	if (pro_asynch_timer_cancel_all(recorder_handler(forked->left)) != PRO_EFORKED)
 		return 9;
 	if (pro_asynch_acceptor_open(&acceptor, &acceptor_vtbl, proactor, &addr) != PRO_EFORKED)
+		return 10;
+	if (pro_operation_set_timeout(&forked->left->reader.operation, 1) != PRO_EFORKED)
 		return 11;
+	if (pro_proactor_dump(proactor, NULL, NULL) != PRO_EFORKED)
+		return 12;
+	descriptors = os_descriptor_count();
+	os_pipe(pipe);
+	if (pro_proactor_close_handle(proactor, pipe[0]) != 0 ||
+			os_descriptor_count() != descriptors + 1)
+		return 13;
+	if (pro_handler_init(&unborn, &recorder_vtbl.handler, proactor) != 0)
+		return 14;
 	pro_handler_close(handler);
 	pro_message_block_release(forked->borrowed);
 	pro_proactor_shutdown(proactor);
 	if (pro_proactor_destroy(proactor) != 0)
-		return 10;
+		return 15;
 	return 0;
 }
 

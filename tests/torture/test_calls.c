@@ -2,12 +2,14 @@
  * nothing behind, and what the contract hides is not seen. */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <proactor/asynch_acceptor.h>
 #include <proactor/proactor_group.h>
 
 #include "../support/os.h"
@@ -96,6 +98,29 @@ START_TEST(a_refused_proactor_leaves_nothing)
 	ck_assert_msg(strstr(why, refusal->why), "\"%s\" is not in \"%s\"", refusal->why, why);
 	ck_assert_uint_eq(os_descriptor_count(), world.descriptors);
 	ck_assert_int_eq(world.memory.live, 0);
+}
+END_TEST
+
+/* Whichever of the mutexes it is. */
+START_TEST(a_refused_watched_proactor_leaves_nothing)
+{
+	struct pro_proactor *proactor = NULL;
+	unsigned skip;
+
+	world.options.debug = PRO_DEBUG_REPORT;
+	for (skip = 0; !proactor; skip++) {
+		int error;
+
+		calls_fail("pthread_mutex_init", skip, 1, ENOMEM);
+		error = pro_proactor_create(&proactor, &world.options, NULL, 0);
+		if (calls_forget() == 0) {
+			ASSERT_ERROR(error, PRO_ENOMEM);
+			ck_assert_uint_eq(os_descriptor_count(), world.descriptors);
+			ck_assert_int_eq(world.memory.live, 0);
+		}
+	}
+	ck_assert_uint_gt(skip, 2);
+	ASSERT_OK(pro_proactor_destroy(proactor));
 }
 END_TEST
 
@@ -288,6 +313,29 @@ START_TEST(a_name_needs_a_thread)
 			recorder, RESOLVE, pro_asynch_resolve_resolve(&recorder->resolver, "127.0.0.1:80")));
 	RUN_UNTIL(&world, recorder->count[EVENT_RESOLVE] == 1);
 	ASSERT_ERROR(recorder->last[EVENT_RESOLVE].error, PRO_ENOMEM);
+	ck_assert_uint_eq(calls_forget(), 0);
+	world_fini(&world);
+}
+END_TEST
+
+static int never_run(void *context)
+{
+	(void)context;
+	ck_abort_msg("it runs");
+	return 0;
+}
+
+START_TEST(work_needs_a_thread)
+{
+	struct recorder *recorder;
+
+	world_open(&world);
+	recorder = recorder_create(&world, "worker");
+	recorder_open_free(recorder);
+	calls_fail("pthread_create", 0, 1, EAGAIN);
+	ASSERT_OK(STARTED(recorder, WORK, pro_asynch_work_run(&recorder->work, never_run, NULL)));
+	RUN_UNTIL(&world, recorder->count[EVENT_WORK] == 1);
+	ASSERT_ERROR(recorder->last[EVENT_WORK].error, PRO_ENOMEM);
 	ck_assert_uint_eq(calls_forget(), 0);
 	world_fini(&world);
 }
@@ -509,6 +557,91 @@ START_TEST(a_long_wait_by_milliseconds_is_woken)
 }
 END_TEST
 
+/* ---- sockets ---- */
+
+static struct pro_service_handler *make_nothing(struct pro_asynch_acceptor *acceptor)
+{
+	(void)acceptor;
+	return NULL;
+}
+
+static const struct pro_asynch_acceptor_vtbl acceptor_vtbl = {.make_handler = make_nothing};
+
+START_TEST(an_acceptor_without_an_address_is_not_opened)
+{
+	struct pro_addr any = world_addr(ANY_INET);
+	struct pro_asynch_acceptor acceptor;
+
+	world_open(&world);
+	calls_fail("getsockname", 0, 1, ENOBUFS);
+	ASSERT_ERROR(
+			pro_asynch_acceptor_open(&acceptor, &acceptor_vtbl, world.proactor, &any), PRO_ENOBUFS);
+	ck_assert_uint_eq(calls_forget(), 0);
+	world_fini(&world);
+}
+END_TEST
+
+/* What an earlier datagram met comes out of the ring's receive, and nothing is there then. */
+START_TEST(a_datagram_is_waited_for_after_a_leftover_error)
+{
+	struct recorder *receiver, *sender;
+	struct pro_message_block in, out;
+	struct pro_addr addr;
+	char bytes[8];
+
+	world_open(&world);
+	receiver = recorder_create(&world, "receiver");
+	addr = recorder_own_dgram(receiver, ANY_INET);
+	sender = recorder_create(&world, "sender");
+	recorder_own_dgram(sender, ANY_INET);
+	calls_fail("RECVMSG", 0, 1, ECONNREFUSED);
+	pro_message_block_init(&in, bytes, sizeof(bytes));
+	ASSERT_OK(STARTED(
+			receiver, READ_DGRAM, pro_asynch_read_dgram_recv(&receiver->dgram_reader, &in)));
+	world_run_ready(&world);
+	ck_assert_uint_eq(receiver->count[EVENT_READ_DGRAM], 0);
+	pro_message_block_init_filled(&out, "1234", 4);
+	ASSERT_OK(STARTED(
+			sender, WRITE_DGRAM, pro_asynch_write_dgram_send(&sender->dgram_writer, &out, &addr)));
+	RUN_UNTIL(&world, receiver->bytes[EVENT_READ_DGRAM] == 4);
+	calls_forget();
+	world_fini(&world);
+}
+END_TEST
+
+/* Another file took the number of one that is waited on, and the port can not find out which. */
+START_TEST(a_number_of_another_needs_a_look)
+{
+	struct recorder *old, *new;
+	pro_handle old_pair[2], new_pair[2];
+
+	if (is_ring())
+		return;
+	world_open(&world);
+	old = recorder_create(&world, "old");
+	new = recorder_create(&world, "new");
+	ASSERT_OK(pro_socket_pair(world.proactor, old_pair));
+	ASSERT_OK(pro_socket_pair(world.proactor, new_pair));
+	recorder_own_stream(old, old_pair[0]);
+	ASSERT_OK(recorder_read(old, NULL, 0));
+	world_run_ready(&world);
+	/* What no program should do. */
+	ck_assert_int_ge(dup2((int)new_pair[0], (int)old_pair[0]), 0);
+	pro_handler_set_handle(recorder_handler(old), PRO_INVALID_HANDLE);
+	recorder_own_stream(new, old_pair[0]);
+	calls_fail("getsockopt", 0, 1, ENOMEM);
+	ASSERT_OK(recorder_read(new, NULL, 0));
+	RUN_UNTIL(&world, new->count[EVENT_READ_STREAM] == 1);
+	ck_assert_uint_eq(calls_forget(), 0);
+	ASSERT_ERROR(new->last[EVENT_READ_STREAM].error, PRO_ENOMEM);
+	ASSERT_ERROR(old->last[EVENT_READ_STREAM].error, PRO_EBADF);
+	ASSERT_OK(pro_proactor_close_handle(world.proactor, old_pair[1]));
+	ASSERT_OK(pro_proactor_close_handle(world.proactor, new_pair[0]));
+	ASSERT_OK(pro_proactor_close_handle(world.proactor, new_pair[1]));
+	world_fini(&world);
+}
+END_TEST
+
 /* ---- numbers and memory ---- */
 
 /* So many descriptors that the next number is one for which the port has no entry yet. */
@@ -618,6 +751,81 @@ START_TEST(a_file_is_a_stream_too)
 }
 END_TEST
 
+/* Nothing ever stops it, so it gives way by itself. */
+START_TEST(a_long_transmission_lets_others_go_on)
+{
+	enum { BYTES = 10 << 20 };
+	struct recorder *sender, *other;
+	pro_handle file;
+
+	world_open(&world);
+	sender = recorder_create(&world, "sender");
+	recorder_own_stream(sender, open("/dev/null", O_WRONLY | O_CLOEXEC));
+	other = recorder_create(&world, "other");
+	recorder_open_free(other);
+	world_make_sparse_file(&world, "big", BYTES);
+	file = world_file(&world, "big", PRO_FILE_READ);
+	ASSERT_OK(STARTED(sender, TRANSMIT_FILE,
+			pro_asynch_transmit_file_transmit_file(
+					&sender->sender, file, 0, PRO_TRANSMIT_ALL, NULL, NULL)));
+	ASSERT_OK(recorder_timer(other, 0));
+	RUN_UNTIL(&world, other->count[EVENT_TIME_OUT] == 1);
+	ck_assert_uint_eq(sender->count[EVENT_TRANSMIT_FILE], 0);
+	RUN_UNTIL(&world, sender->count[EVENT_TRANSMIT_FILE] == 1);
+	ASSERT_OK(sender->last[EVENT_TRANSMIT_FILE].error);
+	ck_assert_uint_eq(sender->last[EVENT_TRANSMIT_FILE].bytes, BYTES);
+	ASSERT_OK(pro_proactor_close_handle(world.proactor, file));
+	world_fini(&world);
+}
+END_TEST
+
+/* ---- a ring whose thread has ended ---- */
+
+static void *run_ready_main(void *context)
+{
+	world_run_ready(context);
+	return NULL;
+}
+
+static void run_ready_elsewhere(void)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, run_ready_main, &world), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+
+START_TEST(a_new_ring_is_asked_for_again)
+{
+	if (!is_ring())
+		return;
+	world_open(&world);
+	run_ready_elsewhere();
+	for (unsigned i = 0; i < 2; i++) {
+		calls_fail("io_uring_queue_init_params", 0, 10, EMFILE);
+		ASSERT_ERROR(i ? pro_proactor_handle_events(world.proactor, 0)
+					   : pro_proactor_destroy(world.proactor),
+				PRO_EMFILE);
+		calls_forget();
+	}
+	chat_a_little();
+	world_fini(&world);
+}
+END_TEST
+
+/* Then reads get their blocks as on an older kernel. */
+START_TEST(a_ring_lends_without_memory_of_its_own)
+{
+	if (!is_ring())
+		return;
+	world_open(&world);
+	calls_fail("mmap", 0, 1, ENOMEM);
+	chat_a_little();
+	ck_assert_uint_eq(calls_forget(), 0);
+	world_fini(&world);
+}
+END_TEST
+
 /* ---- groups ---- */
 
 START_TEST(a_group_that_lacks_a_thread_does_not_start)
@@ -713,6 +921,7 @@ int main(void)
 {
 #define TESTS(X)                                                                                   \
 	X(a_refused_proactor_leaves_nothing, REFUSALS)                                                 \
+	X(a_refused_watched_proactor_leaves_nothing, 1)                                                \
 	X(what_the_kernel_lacks_is_told_and_done_without, LACKS)                                       \
 	X(short_memory_makes_a_smaller_ring, 1)                                                        \
 	X(the_largest_ring_works, 1)                                                                   \
@@ -720,6 +929,7 @@ int main(void)
 	X(two_threads_that_ask_at_once_get_one_handle, 1)                                              \
 	X(a_foreign_loop_does_not_go_deaf, 1)                                                          \
 	X(a_name_needs_a_thread, 1)                                                                    \
+	X(work_needs_a_thread, 1)                                                                      \
 	X(work_waits_for_the_threads_that_there_are, 1)                                                \
 	X(a_cold_file_is_warmed, 1)                                                                    \
 	X(a_file_that_can_not_be_warmed_is_told, 1)                                                    \
@@ -730,6 +940,12 @@ int main(void)
 	X(numbers_that_mean_nothing_are_told, 1)                                                       \
 	X(a_file_that_is_closed_amid_a_transmission_is_told, 1)                                        \
 	X(a_file_is_a_stream_too, 1)                                                                   \
+	X(a_long_transmission_lets_others_go_on, 1)                                                    \
+	X(a_new_ring_is_asked_for_again, 1)                                                            \
+	X(a_ring_lends_without_memory_of_its_own, 1)                                                   \
+	X(an_acceptor_without_an_address_is_not_opened, 1)                                             \
+	X(a_datagram_is_waited_for_after_a_leftover_error, 1)                                          \
+	X(a_number_of_another_needs_a_look, 1)                                                         \
 	X(a_group_that_lacks_a_thread_does_not_start, 1)                                               \
 	X(a_refused_connect_is_tried_again_in_a_foreign_loop, 1)                                       \
 	X(what_is_put_off_is_told_to_a_foreign_loop, 1)                                                \
