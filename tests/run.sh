@@ -207,7 +207,7 @@ check_coverage()
 	fi
 	build coverage || return
 	find build-coverage -name '*.gcda' -exec rm -f {} +
-	run_tests coverage -L quick -E '^samples|traffic|seeds|_table$|_traces$'
+	run_tests coverage -L quick -E '^samples|traffic|seeds|_table$|_traces$|^mutants'
 	run_tests coverage -R '^torture_calls\.|^conformance_shared\.epoll$'
 	if python3 tests/coverage.py build-coverage --lines "$1" --branches "$2" \
 		>"$work/coverage.log" 2>&1; then
@@ -218,8 +218,8 @@ check_coverage()
 	say "$(tail -n 1 "$work/coverage.log")"
 }
 
-# The simulated port, without a sanitizer's changes to the program. The corpora of the fuzz targets
-# are short runs of most of it.
+# check_valgrind [CASE]: the simulated port, without a sanitizer's changes to the program; CASE is one
+# more of the program sim. The corpora of the fuzz targets are short runs of most of it.
 check_valgrind()
 {
 	if ! has valgrind; then
@@ -227,15 +227,27 @@ check_valgrind()
 		return
 	fi
 	say "valgrind: the simulated port"
-	memory="valgrind -q --error-exitcode=9 --leak-check=full"
-	PROACTOR_SIM_SEEDS=20
-	export PROACTOR_SIM_SEEDS
-	# shellcheck disable=SC2086 # a command
-	one "valgrind: sim_example" $memory build-debug/tests/sim_example
-	unset PROACTOR_SIM_SEEDS
-	for case in control edges network files promises; do
+	memory="env CK_FORK=no valgrind -q --error-exitcode=9 --leak-check=full"
+	# shellcheck disable=SC2086 # commands
+	{
+		one "valgrind: conformance" env PROACTOR_PORT=sim PROACTOR_TEST_SMALL=1 \
+			$memory build-debug/tests/conformance
+		one "valgrind: test_arguments" env PROACTOR_PORT=sim $memory \
+			build-debug/tests/test_arguments
+		one "valgrind: sim_example" env PROACTOR_SIM_SEEDS=20 $memory build-debug/tests/sim_example
+		for service in chat file_service; do
+			one "valgrind: sim_$service" env PROACTOR_SIM_SEEDS=5 $memory \
+				build-debug/tests/sim_$service
+		done
+	}
+	# The others are about crashes and speed.
+	for case in world control edges network files promises ${1-}; do
 		# shellcheck disable=SC2086 # a command
-		one "valgrind: sim, $case" env CK_FORK=no CK_RUN_CASE=$case $memory build-debug/tests/sim
+		one "valgrind: sim, $case" env CK_RUN_CASE="$case" $memory build-debug/tests/sim
+	done
+	for session in echo chat transfer dgram; do
+		# shellcheck disable=SC2086 # a command
+		one "valgrind: sim, $session" $memory build-debug/tests/sim seeds $session 1 10
 	done
 	for target in operations file_lines chat_lines message_block; do
 		# shellcheck disable=SC2086 # a command
@@ -288,7 +300,11 @@ if [ "$mode" != quick ]; then
 	# Check itself is not built for it: programs that are clean with it, and those without it.
 	check_preset msan clang -L quick -R \
 		'^(test_(debug|pains|work|epoll|linux_(io|file)|message_block|proactor_group)|conformance\.(sim|epoll)$|sim$|sim_example$|fuzz)'
-	check_valgrind
+	if [ "$mode" = long ]; then
+		check_valgrind sessions
+	else
+		check_valgrind
+	fi
 	check_coverage 98 92.5
 	if [ "$mode" = long ]; then
 		check_fuzz 120
