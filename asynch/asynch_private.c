@@ -27,8 +27,13 @@ int pro__asynch_open_without_handle(struct pro_operation *operation,
 		const struct pro_operation_vtbl *vtbl, enum pro_opcode opcode, struct pro_handler *handler,
 		bool has_slot, const void *completion_key)
 {
-	if (!operation || !handler || !has_slot)
+	if (!operation || !handler)
 		return PRO_EINVAL;
+	if (!has_slot) {
+		pro_proactor_log(pro_handler_proactor(handler), PRO_LOG_ERROR,
+				"%s: the handler's class has no callback for it", vtbl->name);
+		return PRO_EINVAL;
+	}
 	pro__operation_init(operation, vtbl, opcode, &handler->owner, PRO_INVALID_HANDLE);
 	operation->completion_key = completion_key;
 	return 0;

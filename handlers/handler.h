@@ -37,8 +37,8 @@ struct pro_post_result {
 };
 
 /* One const table per class of handler, with designated initialisers. A slot that an operation
- * needs must be there when the operation is opened (PRO_EINVAL otherwise); handle_close is always
- * needed. Slots are called by the loop, one at a time for one handler. */
+ * needs must be there when the operation is opened (PRO_EINVAL otherwise, and the log is told);
+ * handle_close is always needed. Slots are called by the loop, one at a time for one handler. */
 struct pro_handler_vtbl {
 	void (*handle_read_stream)(
 			struct pro_handler *handler, const struct pro_asynch_read_stream_result *result);

@@ -103,9 +103,8 @@ struct pro_sim_options {
 /* The defaults. */
 PRO_API void pro_sim_options_init(struct pro_sim_options *options);
 
-/* A world in `*sim`; `options` NULL means the defaults. PRO_EINVAL, PRO_ENOMEM. A world and all
- * that lives in it belong to one thread. Later calls that find no memory for the world itself end
- * the program. */
+/* A world in `*sim`; `options` NULL means the defaults. PRO_EINVAL. A world and all that lives
+ * in it belong to one thread. A call that finds no memory for the world itself ends the program. */
 PRO_API int pro_sim_create(struct pro_sim **sim, const struct pro_sim_options *options);
 
 /* Ends the proactors that still live in it, as pro_sim_end, and frees it. Accepts NULL. */
@@ -114,9 +113,10 @@ PRO_API void pro_sim_destroy(struct pro_sim *sim);
 #define PRO_SIM_PROACTORS_MAX 64
 
 /* A proactor in the world: a process on a machine of its own, called `name` in traces, with the
- * address 10.0.0.n or fd00::n, n = 1 for the first. `options` may be NULL; its port is ignored. The
- * caller destroys it, or leaves that to pro_sim_end. PRO_EFULL above PRO_SIM_PROACTORS_MAX. A
- * proactor that is made by pro_proactor_create with options.sim set lives in it too. */
+ * address 10.0.0.n or fd00::n, n = 1 for the first. `options` may be NULL; its port is ignored,
+ * and one thread runs it. The caller destroys it, or leaves that to pro_sim_end. PRO_EFULL above
+ * PRO_SIM_PROACTORS_MAX, and as pro_proactor_create. A proactor that is made by pro_proactor_create
+ * with options.sim set lives in it too. */
 PRO_API int pro_sim_proactor_create(struct pro_sim *sim, const char *name,
 		const struct pro_proactor_options *options, struct pro_proactor **proactor);
 
@@ -134,7 +134,7 @@ PRO_API int pro_sim_run_until(
 		struct pro_sim *sim, bool (*condition)(void *context), void *context, int64_t limit_ms);
 
 /* Shuts the proactors down, waits for the last handle_close, destroys them and looks at what is
- * left. 0, or PRO_ECANCELED when a failure was found, now or before. */
+ * left. 0, or PRO_ECANCELED when a failure was found, now or before, PRO_EBUSY as pro_sim_step. */
 PRO_API int pro_sim_end(struct pro_sim *sim);
 
 /* Memory that is filled with a pattern when it is allocated and when it is freed, and looked at
@@ -222,7 +222,8 @@ PRO_API int pro_sim_add_host(struct pro_sim *sim, const char *name, const struct
 /* ---- files: names are separated by `/`, from the one root ---- */
 
 /* Makes the file and the directories above it, and writes `bytes` at `offset`. Such changes are on
- * the disk for good and need no space. PRO_EISDIR, PRO_ENOTDIR, PRO_EEXIST for what is no file. */
+ * the disk for good and need no space. PRO_EISDIR, PRO_ENOTDIR, PRO_EEXIST for what is no file,
+ * here and below PRO_EINVAL for an empty name or one of 256 bytes. */
 PRO_API int pro_sim_file_write(
 		struct pro_sim *sim, const char *path, uint64_t offset, const void *bytes, size_t length);
 /* The bytes at `offset`, fewer at the end of the file, in *length. These and the next: PRO_ENOENT,
@@ -296,8 +297,9 @@ struct pro_sim_verdict {
 PRO_API void pro_sim_test_init(struct pro_sim_test *test);
 
 /* Runs the seeds, and of the first that fails (a check, a crash, a hang) finds fewer faults and a
- * lower parameter with which it still fails. 0, PRO_ECANCELED when a seed failed, PRO_EINVAL. In a
- * Check test: ck_assert_msg(pro_sim_test(&test, &verdict) == 0, "%s", verdict.text).
+ * lower parameter with which it still fails. 0, PRO_ECANCELED when a seed failed, PRO_EINVAL (why
+ * is in verdict->text), PRO_ENOMEM. In a Check test: ck_assert_msg(pro_sim_test(&test, &verdict) ==
+ * 0, "%s", verdict.text).
  *
  * The environment overrides: PROACTOR_SIM_SEED (this one only, in this process),
  * PROACTOR_SIM_SEEDS (how many), PROACTOR_SIM_FAULTS (names), PROACTOR_SIM_PARAMETER,

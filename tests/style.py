@@ -207,7 +207,7 @@ def public_headers_compile_alone_as_c11():
 @check
 def public_headers_compile_alone_as_cxx17():
     return [problem for compiler in compilers("g++", "clang++")
-            for problem in compile_alone(compiler, "c++", "c++17")]
+            for problem in compile_alone(compiler, "c++", "c++17", ["-Wconversion", "-Wshadow"])]
 
 
 @check

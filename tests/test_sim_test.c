@@ -346,11 +346,14 @@ START_TEST(arguments_that_make_no_sense_are_refused)
 	ck_assert_int_eq(pro_sim_test(&test, NULL), PRO_EINVAL);
 	test.faults_ms = -1;
 	ck_assert_int_eq(pro_sim_test(&test, &verdict), PRO_EINVAL);
+	ck_assert_str_eq(verdict.text, "test.faults_ms must not be negative\n");
 	test = make_test(NULL);
 	ck_assert_int_eq(pro_sim_test(&test, &verdict), PRO_EINVAL);
+	ck_assert_str_eq(verdict.text, "test.set_up is missing\n");
 	test = make_test(do_nothing);
 	test.size--;
 	ck_assert_int_eq(pro_sim_test(&test, &verdict), PRO_EINVAL);
+	ck_assert_ptr_nonnull(strstr(verdict.text, "pro_sim_test_init"));
 	test = make_test(do_nothing);
 	test.options.buffer_bytes = 0;
 	run_failing(&test, "pro_sim_create refuses the options of the test");

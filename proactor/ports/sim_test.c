@@ -383,14 +383,29 @@ static int runner_read_environment(struct runner *runner, struct pro_sim_verdict
 	return 0;
 }
 
+static const char *test_fault(const struct pro_sim_test *test)
+{
+	if (test->size != sizeof(*test))
+		return "test.size is not sizeof(struct pro_sim_test): call pro_sim_test_init";
+	if (!test->set_up)
+		return "test.set_up is missing";
+	return test->faults_ms < 0 ? "test.faults_ms must not be negative" : NULL;
+}
+
 int pro_sim_test(const struct pro_sim_test *test, struct pro_sim_verdict *verdict)
 {
 	struct runner runner = {.test = test};
+	const char *fault;
 	int error;
 
-	if (!test || !verdict || test->size != sizeof(*test) || !test->set_up || test->faults_ms < 0)
+	if (!test || !verdict)
 		return PRO_EINVAL;
 	memset(verdict, 0, sizeof(*verdict));
+	fault = test_fault(test);
+	if (fault) {
+		snprintf(verdict->text, sizeof(verdict->text), "%s\n", fault);
+		return PRO_EINVAL;
+	}
 	runner.options = test->options;
 	runner.first_seed = test->first_seed;
 	runner.seeds = test->seeds;
@@ -399,8 +414,10 @@ int pro_sim_test(const struct pro_sim_test *test, struct pro_sim_verdict *verdic
 	if (error)
 		return error;
 	runner.shared = pro__sim_shared_create();
-	if (!runner.shared)
+	if (!runner.shared) {
+		snprintf(verdict->text, sizeof(verdict->text), "out of memory\n");
 		return PRO_ENOMEM;
+	}
 	error = runner_run_all(&runner, runner.first_seed, runner.seeds) ? 0 : PRO_ECANCELED;
 	verdict->seeds = runner.shared->seeds;
 	verdict->steps = runner.shared->steps;
