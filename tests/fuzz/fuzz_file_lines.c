@@ -48,6 +48,7 @@ static void check_session(struct input input, size_t piece)
 			.request_timeout_s = 10,
 			.stall_timeout_s = 60,
 			.sessions_max = 4,
+			.sessions_per_address_max = 4,
 	};
 	struct pro_sim *sim = client_world(&server.loops.proactor);
 	struct pro_addr addr;

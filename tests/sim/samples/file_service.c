@@ -513,6 +513,7 @@ static int set_up(struct pro_sim *sim, void **context)
 	server->request_timeout_s = REQUEST_MS / 1000;
 	server->stall_timeout_s = 60;
 	server->sessions_max = 4096;
+	server->sessions_per_address_max = 4096;
 	pro_addr_parse(&addr, SERVER);
 	error = pro_sim_proactor_create(sim, "files", NULL, &server->loops.proactor);
 	if (!error)
