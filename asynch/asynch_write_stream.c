@@ -191,6 +191,9 @@ static void write_stream_drop_unknowing(struct pro_asynch_write_stream *writer)
 	write_stream_take_incoming(writer);
 	while (writer->queue_head)
 		write_stream_finish_head(writer, PRO_ECANCELED);
+	/* Nor must the end, which would tell the peer that it has everything. */
+	if (atomic_load_explicit(&writer->is_shutting_down, memory_order_relaxed))
+		writer->is_broken = true;
 }
 
 /* Gives `bytes` bytes that went out to the messages they belong to. True when one of them became
@@ -267,9 +270,22 @@ static void write_stream_end_if_asked(struct pro_asynch_write_stream *writer)
 		pro_socket_shutdown_write(writer->operation.owner->proactor, writer->operation.handle);
 }
 
+/* A message made it after all, or bytes moved, though the loop saw a deadline pass before it saw
+ * that: what is at the head now has time of its own. */
+static void write_stream_begin_deadline(struct pro_asynch_write_stream *writer)
+{
+	struct pro_operation *operation = &writer->operation;
+
+	if ((operation->flags & PRO__TIMED_OUT) && writer->cancelled_count == 0 &&
+			!pro__owner_is_closing(operation->owner))
+		operation->flags &= (uint8_t) ~(PRO__CANCEL_ASKED | PRO__TIMED_OUT);
+	pro__operation_rearm(operation);
+}
+
 static enum pro_advance write_stream_advance(struct pro_operation *operation, size_t bytes)
 {
 	struct pro_asynch_write_stream *writer = write_stream_from_operation(operation);
+	const unsigned late = PRO__STALL_DEADLINE | PRO__TIMED_OUT;
 	bool is_whole = write_stream_account(writer, bytes);
 
 	operation->bytes += bytes;
@@ -281,10 +297,10 @@ static enum pro_advance write_stream_advance(struct pro_operation *operation, si
 		write_stream_end_if_asked(writer);
 		return PRO__DONE;
 	}
-	if (is_whole) {
-		pro__operation_rearm(operation);
+	if (is_whole || (bytes > 0 && (operation->flags & late) == late))
+		write_stream_begin_deadline(writer);
+	if (is_whole)
 		write_stream_report_soon(writer);
-	}
 	write_stream_gather(writer);
 	return PRO__MORE;
 }

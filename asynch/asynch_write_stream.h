@@ -72,9 +72,9 @@ PRO_API int pro_asynch_write_stream_write(
 PRO_API int pro_asynch_write_stream_writev(
 		struct pro_asynch_write_stream *writer, struct pro_message_block *chain);
 
-/* Sends the end of the stream once all that is queued went out. Later writes are refused with
- * PRO_EPIPE. It is no operation: no callback tells of it. PRO_EINVAL, PRO_ECLOSED, PRO_EFORKED.
- * [any thread] Since 0.1. */
+/* Sends the end of the stream once all that is queued went out; not when some of it failed for
+ * other reasons than a cancel. Later writes are refused with PRO_EPIPE. It is no operation: no
+ * callback tells of it. PRO_EINVAL, PRO_ECLOSED, PRO_EFORKED. [any thread] Since 0.1. */
 PRO_API int pro_asynch_write_stream_shutdown(struct pro_asynch_write_stream *writer);
 
 /* A write that would make the queue longer than `bytes` is refused with PRO_EFULL, unless the queue

@@ -19,8 +19,9 @@
 #define NANOSECONDS_PER_SECOND      1000000000
 #define NANOSECONDS_PER_MILLISECOND 1000000
 
-/* How often a connect to a UNIX-domain listener whose queue is full is tried again. */
-#define REFUSED_RETRY_NS (5 * NANOSECONDS_PER_MILLISECOND)
+/* How often a connect to a UNIX-domain listener, or a datagram to such a socket, whose queue is
+ * full is tried again. */
+#define REFUSED_RETRY_NS NANOSECONDS_PER_MILLISECOND
 
 /* ---- submissions ---- */
 
@@ -249,6 +250,16 @@ static void run_starving(struct epoll_port *port)
 	}
 }
 
+static void refused_retry(struct epoll_port *port, struct epoll_flight *flight)
+{
+	struct pro_operation *operation = epoll_operation_of(flight);
+
+	if (flight->entry)
+		pro__epoll_enqueue(port, flight->entry, flight->queue, operation);
+	else
+		pro__epoll_submit_connect(port, operation);
+}
+
 static void run_refused(struct epoll_port *port)
 {
 	struct pro_list_node *const last = port->refused.prev;
@@ -265,7 +276,7 @@ static void run_refused(struct epoll_port *port)
 
 		is_last = node == last;
 		pro__list_remove(node);
-		pro__epoll_submit_connect(port, epoll_operation_of(epoll_flight_from_link(node)));
+		refused_retry(port, epoll_flight_from_link(node));
 	}
 }
 

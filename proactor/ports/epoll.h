@@ -34,7 +34,7 @@ struct epoll_port {
 
 	struct pro_list_node yielded;  /* entries to be run in the next wait */
 	struct pro_list_node starving; /* entries whose first reader waits for a block */
-	struct pro_list_node refused;  /* connects to be tried again soon */
+	struct pro_list_node refused;  /* connects and datagrams to be tried again soon */
 	uint64_t refused_tried_ns;
 
 	_Atomic(struct epoll_flight *) worked; /* ended by workers, newest first */
@@ -81,7 +81,11 @@ _Static_assert(sizeof(struct epoll_flight) <= sizeof(((struct pro_operation *)0)
 		"a flight fits into an operation");
 
 /* How a step ended. */
-enum epoll_step { PRO__EPOLL_DONE, PRO__EPOLL_WAIT };
+enum epoll_step {
+	PRO__EPOLL_DONE,
+	PRO__EPOLL_WAIT, /* for an edge, or its next turn */
+	PRO__EPOLL_PAUSE /* no edge will come */
+};
 
 struct epoll_result {
 	int error;

@@ -150,9 +150,26 @@ static void works_abandon(struct epoll_port *port, struct epoll_entry *entry, in
 	}
 }
 
+/* The datagrams of the entry that wait to be tried again. */
+static void refused_abandon(struct epoll_port *port, const struct epoll_entry *entry, int error)
+{
+	struct pro_list_node *next;
+
+	for (struct pro_list_node *node = port->refused.next; node != &port->refused; node = next) {
+		struct epoll_flight *flight = epoll_flight_from_link(node);
+
+		next = node->next;
+		if (flight->entry != entry)
+			continue;
+		pro__list_remove(node);
+		pro__operation_complete(epoll_operation_of(flight), error, 0, 0);
+	}
+}
+
 void pro__epoll_abandon(struct epoll_port *port, struct epoll_entry *entry, int fd, int error)
 {
 	pro__epoll_forget(port, entry, fd);
+	refused_abandon(port, entry, error);
 	queue_abandon(port, &entry->readers, error);
 	queue_abandon(port, &entry->writers, error);
 	works_abandon(port, entry, error);
@@ -176,10 +193,14 @@ void pro__epoll_run_queue(
 			return;
 		if (queue == &entry->readers && (entry->fd.flags & PRO__EPOLL_DRAINED))
 			return;
-		if (pro__epoll_try(port, entry, operation, &result) == PRO__EPOLL_WAIT)
+		enum epoll_step step = pro__epoll_try(port, entry, operation, &result);
+		if (step == PRO__EPOLL_WAIT)
 			return;
 		pro__list_remove(&flight->link);
-		pro__operation_complete(operation, result.error, result.os_error, result.bytes);
+		if (step == PRO__EPOLL_PAUSE)
+			pro__list_append(&port->refused, &flight->link);
+		else
+			pro__operation_complete(operation, result.error, result.os_error, result.bytes);
 	}
 }
 

@@ -120,6 +120,17 @@ static enum epoll_step try_read_stream(struct epoll_port *port, struct epoll_ent
 			operation->request.io.count, result);
 }
 
+static enum epoll_step try_write_dgram(struct epoll_port *port, struct epoll_entry *entry,
+		struct pro_operation *operation, struct epoll_result *result)
+{
+	ssize_t sent = pro__try_write_dgram((int)operation->handle, operation->request.io.buffers,
+			operation->request.io.count, operation->request.io.address, &port->calls);
+
+	if (sent == -EAGAIN && pro__waits_for_receiver(operation))
+		return PRO__EPOLL_PAUSE;
+	return step_of(entry, sent, result);
+}
+
 static enum epoll_step try_read_dgram(struct epoll_port *port, struct epoll_entry *entry,
 		struct pro_operation *operation, struct epoll_result *result)
 {
@@ -289,10 +300,7 @@ enum epoll_step pro__epoll_try(struct epoll_port *port, struct epoll_entry *entr
 	case PRO_OP_READ_DGRAM:
 		return try_read_dgram(port, entry, operation, result);
 	case PRO_OP_WRITE_DGRAM:
-		return step_of(entry,
-				pro__try_write_dgram(
-						fd, buffers, count, operation->request.io.address, &port->calls),
-				result);
+		return try_write_dgram(port, entry, operation, result);
 	case PRO_OP_ACCEPT:
 		return try_accept(port, operation, result);
 	case PRO_OP_CONNECT:

@@ -106,8 +106,9 @@ static inline struct io_uring_sqe *pro__ring_sqe(struct pro__ring *ring)
 }
 /* Whether `count` entries can be had that are submitted together. */
 bool pro__ring_has_room(struct pro__ring *ring, unsigned count);
-/* How long to wait before asking again a kernel that takes no entries. */
-#define PRO__RING_PAUSE_NS 5000000
+/* How long to wait before asking again a kernel that takes no entries, or a receiver that is full.
+ */
+#define PRO__RING_PAUSE_NS 1000000
 
 /* Submits and waits for a completion or `timeout_ns` (negative: for ever; 0: not at all). */
 void pro__ring_enter(struct pro__ring *ring, int64_t timeout_ns);

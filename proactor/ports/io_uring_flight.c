@@ -159,11 +159,19 @@ void pro__flight_transfer(struct pro__ring_port *port, struct pro_operation *ope
 	pro__flight_send(port, operation, PRO__STEP_TRANSFER);
 }
 
+/* Until the descriptor is ready, or for a little where that says nothing. */
+static void flight_wait(struct pro__ring_port *port, struct pro_operation *operation)
+{
+	bool is_blind = pro__waits_for_receiver(operation);
+
+	pro__flight_send(port, operation, is_blind ? PRO__STEP_PAUSE : PRO__STEP_POLL);
+}
+
 /* `got` of a try: bytes, or -errno. */
 void pro__flight_tried(struct pro__ring_port *port, struct pro_operation *operation, ssize_t got)
 {
 	if (got == -EAGAIN)
-		pro__flight_send(port, operation, PRO__STEP_POLL);
+		flight_wait(port, operation);
 	else if (got < 0)
 		pro__flight_fail(port, operation, (int)-got);
 	else
@@ -281,7 +289,7 @@ static void flight_step_failed(
 		pro__flight_send(port, operation, (enum pro__flight_step)flight->step);
 	} else if (os_error == EAGAIN && !is_file_step(operation, flight)) {
 		/* Older kernels do not poll for a descriptor that is non-blocking. */
-		pro__flight_send(port, operation, PRO__STEP_POLL);
+		flight_wait(port, operation);
 	} else if (os_error == EAGAIN && !flight->needs_thread) {
 		/* The file system can only block: a thread of the kernel does. */
 		flight->needs_thread = true;

@@ -67,6 +67,11 @@ static void write_dgram_failed(
 	const int fd = pro__flight_of(operation)->fd;
 	ssize_t sent = -os_error;
 
+	/* The end of a pause. */
+	if (os_error == ETIME) {
+		pro__flight_transfer(port, operation);
+		return;
+	}
 	if (pro__skips_dgram_error(fd, false, os_error, &port->ring.calls))
 		sent = pro__try_write_dgram(fd, operation->request.io.buffers, operation->request.io.count,
 				operation->request.io.address, &port->ring.calls);

@@ -66,6 +66,9 @@ ssize_t pro__try_write_dgram(int fd, const struct pro_buffer *buffers, unsigned 
 /* Whether an error is what an earlier datagram met on its way, and nobody's business: a connected
  * socket has one peer, whose errors count. */
 bool pro__skips_dgram_error(int fd, bool is_read, int os_error, uint64_t *calls);
+/* Whether no readiness tells when a send that met EAGAIN can go on: an unconnected UNIX-domain
+ * socket is writable though its receiver is full. */
+bool pro__waits_for_receiver(const struct pro_operation *operation);
 /* >= 0: the accepted descriptor; ECONNABORTED and the errors of a peer that died in the queue are
  * skipped. */
 int pro__try_accept(int fd, struct pro_addr *local, struct pro_addr *remote, uint64_t *calls);

@@ -286,6 +286,14 @@ ssize_t pro__try_write_dgram(int fd, const struct pro_buffer *buffers, unsigned 
 	}
 }
 
+bool pro__waits_for_receiver(const struct pro_operation *operation)
+{
+	const struct pro_addr *to =
+			operation->opcode == PRO_OP_WRITE_DGRAM ? operation->request.io.address : NULL;
+
+	return to && pro_addr_family(to) == PRO_FAMILY_UNIX;
+}
+
 /* Errors of the connection that was to be accepted, not of the listener. */
 static bool is_lost_connection(int os_error)
 {

@@ -2,6 +2,7 @@
 #include "conformance.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "../support/os.h"
@@ -133,6 +134,56 @@ void scenario_errors_of_earlier_sends_do_not_end_a_receive(struct world *world)
 	RUN_UNTIL(world, left->count[EVENT_READ_DGRAM]);
 	ASSERT_OK(left->last[EVENT_READ_DGRAM].error);
 	ck_assert_mem_eq(bytes, "yes", 3);
+}
+
+static void send_again(struct recorder *recorder, const struct event *event)
+{
+	if (event->kind == EVENT_WRITE_DGRAM && event->error == 0 && recorder->context)
+		ASSERT_OK(STARTED(recorder, WRITE_DGRAM,
+				pro_asynch_write_dgram_send(
+						&recorder->dgram_writer, event->block, recorder->context)));
+}
+
+/* An unconnected UNIX-domain socket is writable though the receiver is full. */
+void scenario_datagrams_to_a_full_receiver_wait_for_room(struct world *world)
+{
+	struct recorder *left, *right;
+	struct pro_message_block in, out;
+	struct pro_addr addr;
+	uint64_t calls;
+	unsigned sent;
+	char text[256], bytes[8];
+
+	world->is_traced = false;
+	world_open(world);
+	left = recorder_create(world, "left");
+	right = recorder_create(world, "right");
+	snprintf(text, sizeof(text), "unix:%s", world_path(world, "left"));
+	recorder_own_dgram(left, text);
+	snprintf(text, sizeof(text), "unix:%s", world_path(world, "right"));
+	addr = recorder_own_dgram(right, text);
+	left->context = &addr;
+	left->on_event = send_again;
+	pro_message_block_init_filled(&out, "x", 1);
+	ASSERT_OK(STARTED(
+			left, WRITE_DGRAM, pro_asynch_write_dgram_send(&left->dgram_writer, &out, &addr)));
+	do {
+		sent = left->count[EVENT_WRITE_DGRAM];
+		world_run_for(world, 30);
+	} while (left->count[EVENT_WRITE_DGRAM] > sent);
+
+	calls = world_statistics(world).system_calls;
+	world_run_for(world, 100);
+	ck_assert_uint_eq(left->count[EVENT_WRITE_DGRAM], sent);
+	/* A few each millisecond. */
+	ck_assert_uint_lt(world_statistics(world).system_calls - calls, 1000);
+	pro_message_block_init(&in, bytes, sizeof(bytes));
+	ASSERT_OK(STARTED(right, READ_DGRAM, pro_asynch_read_dgram_recv(&right->dgram_reader, &in)));
+	RUN_UNTIL(world, left->count[EVENT_WRITE_DGRAM] > sent);
+	left->context = NULL;
+	recorder_close(left);
+	RUN_UNTIL(world, left->is_closed);
+	ASSERT_ERROR(left->last[EVENT_WRITE_DGRAM].error, PRO_ECANCELED);
 }
 
 /* A connected socket has one peer: what that answered is the next operation's business. */

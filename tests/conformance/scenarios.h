@@ -101,6 +101,7 @@
 	X(6, cancels_of_the_past_do_not_hit_the_present, NEEDS_THREADS)                                \
 	X(6, a_cancel_does_not_hit_what_is_written_after_it, NEEDS_NOTHING)                            \
 	X(6, deadline_of_the_past_does_not_hit_the_present, NEEDS_NOTHING)                             \
+	X(6, deadline_of_a_write_does_not_hit_the_next, NEEDS_SYSTEM)                                  \
 	X(7, cancel_of_a_finished_operation_is_not_found, NEEDS_NOTHING)                               \
 	X(7, cancel_twice_completes_once, NEEDS_NOTHING)                                               \
 	X(8, close_with_nothing_gives_handle_close, NEEDS_NOTHING)                                     \
@@ -155,6 +156,7 @@
 	X(14, queue_of_4_entries_loses_nothing, NEEDS_NOTHING)                                         \
 	X(15, 1000_starts_at_once_on_4_entries_are_all_served, NEEDS_NOTHING)                          \
 	X(15, connects_to_a_full_listener_wait_for_room, NEEDS_LINUX)                                  \
+	X(15, datagrams_to_a_full_receiver_wait_for_room, NEEDS_LINUX)                                 \
 	X(15, interrupting_signals_are_invisible, NEEDS_LINUX)                                         \
 	X(15, waiting_costs_no_processor_time, NEEDS_SYSTEM)                                           \
 	X(16, queued_writes_go_out_in_order_through_tiny_buffers, NEEDS_NOTHING)                       \
@@ -168,6 +170,7 @@
 	X(17, end_of_a_stream_can_be_read_again_and_again, NEEDS_NOTHING)                              \
 	X(17, end_of_a_pair_can_be_read_again_and_again, NEEDS_NOTHING)                                \
 	X(17, after_a_half_close_writing_still_works, NEEDS_NOTHING)                                   \
+	X(17, end_does_not_follow_a_write_that_failed, NEEDS_LINUX)                                    \
 	X(17, raw_shutdown_ends_the_peers_stream, NEEDS_NOTHING)                                       \
 	X(18, reset_is_an_error_to_reads_and_writes, NEEDS_NOTHING)                                    \
 	X(18, reset_never_looks_like_a_finished_upload, NEEDS_NOTHING)                                 \

@@ -8,12 +8,47 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <proactor/asynch_acceptor.h>
 
 #include "../support/crew.h"
 #include "../support/os.h"
 #include "../support/recorder.h"
+
+/* ---- 17 ---- */
+
+/* The peer reads nothing, so that no byte of the write goes out before its deadline. */
+void scenario_end_does_not_follow_a_write_that_failed(struct world *world)
+{
+	static char bytes[65536];
+	struct recorder *left, *right;
+	struct pro_message_block out;
+	pro_handle handle;
+
+	world_open(world);
+	left = recorder_create(world, "left");
+	right = recorder_create(world, "right");
+	recorder_pair(left, right);
+	handle = pro_handler_handle(recorder_handler(left));
+	while (send((int)handle, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	while (send((int)handle, bytes, 1, MSG_DONTWAIT) > 0)
+		;
+	ASSERT_OK(pro_operation_set_timeout(&left->writer.operation, 20));
+	pro_message_block_init_filled(&out, "bytes", 5);
+	ASSERT_OK(recorder_write(left, &out));
+	ASSERT_OK(pro_asynch_write_stream_shutdown(&left->writer));
+	RUN_UNTIL(world, left->count[EVENT_WRITE_STREAM]);
+	ASSERT_ERROR(left->last[EVENT_WRITE_STREAM].error, PRO_ETIMEDOUT);
+	ck_assert_uint_eq(left->last[EVENT_WRITE_STREAM].bytes, 0);
+	world_run_ready(world);
+	handle = pro_handler_handle(recorder_handler(right));
+	while (recv((int)handle, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	ck_assert_int_eq(recv((int)handle, bytes, sizeof(bytes), MSG_DONTWAIT), -1);
+	ck_assert_int_eq(errno, EAGAIN);
+}
 
 /* ---- 19 ---- */
 

@@ -252,8 +252,8 @@ MUTANTS = [
      "\t\thandler->vtbl->handle_write_stream(handler, &result);\n"
      "\t\tblock = next && next->queue_error ? NULL : next;\n"),
     ("message_may_be_queued_twice", "completion doubled", "asynch/asynch_write_stream.c",
-     "\t\twrite_stream_report_soon(writer);\n\t}\n\twrite_stream_gather(writer);\n\treturn PRO__MORE;\n",
-     "\t\twrite_stream_report_soon(writer);\n\t\tappend(&writer->done_head, &writer->done_tail,"
+     "\t\twrite_stream_report_soon(writer);\n\twrite_stream_gather(writer);\n\treturn PRO__MORE;\n",
+     "\t{\n\t\twrite_stream_report_soon(writer);\n\t\tappend(&writer->done_head, &writer->done_tail,"
      " writer->done_head);\n\t}\n\twrite_stream_gather(writer);\n\treturn PRO__MORE;\n"),
 
     # ---- files, datagrams, transmissions, accepts ----
@@ -504,16 +504,14 @@ MUTANTS = [
     ("cancelled_count_stays", "cancel hits another", "asynch/asynch_write_stream.c",
      "\tif (writer->cancelled_count > 0)\n\t\twriter->cancelled_count--;\n", ""),
     ("next_message_without_deadline", "deadline lost", "asynch/asynch_write_stream.c",
-     "\t\tpro__operation_rearm(operation);\n\t\twrite_stream_report_soon(writer);\n",
-     "\t\tconst int64_t timeout_ms = operation->timeout_ms;\n\n\t\toperation->timeout_ms = INT32_MAX;\n"
-     "\t\tpro__operation_rearm(operation);\n\t\toperation->timeout_ms = timeout_ms;\n"
-     "\t\twrite_stream_report_soon(writer);\n"),
+     "\tpro__operation_rearm(operation);\n}\n",
+     "\tconst int64_t timeout_ms = operation->timeout_ms;\n\n\toperation->timeout_ms = INT32_MAX;\n"
+     "\tpro__operation_rearm(operation);\n\toperation->timeout_ms = timeout_ms;\n}\n"),
     ("next_message_has_the_deadline_of_the_last", "deadline early", "asynch/asynch_write_stream.c",
-     "\t\tpro__operation_rearm(operation);\n\t\twrite_stream_report_soon(writer);\n",
-     "\t\twrite_stream_report_soon(writer);\n"),
+     "\tpro__operation_rearm(operation);\n}\n", "}\n"),
     ("each_part_has_a_deadline", "deadline late", "asynch/asynch_write_stream.c",
-     "\tif (is_whole) {\n\t\tpro__operation_rearm(operation);\n",
-     "\tpro__operation_rearm(operation);\n\tif (is_whole) {\n"),
+     "\tif (is_whole || (bytes > 0 && (operation->flags & late) == late))\n",
+     "\t(void)late;\n"),
     ("stall_without_a_look_back", "deadline early", "proactor/operation.c",
      "\tif ((operation->flags & PRO__STALL_DEADLINE) && operation->progress_ms && due > now_ms) {\n",
      "\tif ((operation->flags & PRO__STALL_DEADLINE) && operation->progress_ms > now_ms) {\n"),

@@ -124,7 +124,10 @@ static void member_handle_write_stream(
 	struct member *member = member_from_handler(handler);
 
 	if (result->error && is_planted(BUG_SECOND_COPY) && result->bytes_transferred == 0) {
-		result->block->rd = 0;
+		struct pro_message_block *copy = pro_message_block_duplicate(result->block);
+
+		if (copy && pro_asynch_write_stream_write(&member->writer, copy))
+			pro_message_block_release(copy);
 		if (pro_asynch_write_stream_write(&member->writer, result->block) == 0)
 			return;
 	}
