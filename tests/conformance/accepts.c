@@ -398,7 +398,9 @@ static struct connecting *connecting_from_connector(struct pro_asynch_connector 
 
 static struct pro_service_handler *connecting_make_handler(struct pro_asynch_connector *connector)
 {
-	return &connecting_from_connector(connector)->recorder->service;
+	struct recorder *recorder = connecting_from_connector(connector)->recorder;
+
+	return recorder->is_closed ? NULL : &recorder->service;
 }
 
 static int connecting_validate(

@@ -384,16 +384,23 @@ void scenario_only_connected_streams_end_their_sending(struct world *world)
 
 void scenario_handles_may_be_closed_twice(struct world *world)
 {
+	struct recorder *peer;
+	struct pro_message_block in;
 	pro_handle handles[2];
+	char byte;
 	int result;
 
 	world_open(world);
+	peer = recorder_create(world, "peer");
 	ASSERT_OK(pro_socket_pair(world->proactor, handles));
+	recorder_own_stream(peer, handles[1]);
+	pro_message_block_init(&in, &byte, 1);
+	ASSERT_OK(recorder_read(peer, &in, 0));
 	ASSERT_OK(pro_proactor_close_handle(world->proactor, handles[0]));
-	world_run_ready(world);
+	RUN_UNTIL(world, peer->count[EVENT_READ_STREAM]);
+	ASSERT_ERROR(peer->last[EVENT_READ_STREAM].error, PRO_EOF);
 	result = pro_proactor_close_handle(world->proactor, handles[0]);
 	ck_assert(result == 0 || result == PRO_EBADF);
-	ASSERT_OK(pro_proactor_close_handle(world->proactor, handles[1]));
 	world_run_ready(world);
 }
 
