@@ -28,9 +28,9 @@ uint64_t os_now_ms(void);
 
 /* Gives the processor away once. */
 void os_yield(void);
-/* This thread; and a wait until that thread waits in the kernel (at most some 100 ms). */
+/* This thread; and a wait until that thread waits in the kernel: false after some 100 ms. */
 long os_thread_id(void);
-void os_wait_until_asleep(long thread_id);
+bool os_wait_until_asleep(long thread_id);
 /* How often that thread gave its processor away because it had to wait. */
 uint64_t os_thread_switches(long thread_id);
 

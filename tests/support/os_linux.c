@@ -172,12 +172,14 @@ static bool is_asleep(long thread_id)
 	return state && state[1] == ' ' && state[2] == 'S';
 }
 
-void os_wait_until_asleep(long thread_id)
+bool os_wait_until_asleep(long thread_id)
 {
 	uint64_t end_ms = os_now_ms() + 100;
+	bool is_awake;
 
-	while (!is_asleep(thread_id) && os_now_ms() < end_ms)
+	while ((is_awake = !is_asleep(thread_id)) && os_now_ms() < end_ms)
 		sched_yield();
+	return !is_awake;
 }
 
 uint64_t os_thread_switches(long thread_id)

@@ -214,13 +214,14 @@ long os_thread_id(void)
 }
 
 /* The system does not tell; its own time is waited. */
-void os_wait_until_asleep(long thread_id)
+bool os_wait_until_asleep(long thread_id)
 {
 	uint64_t end_ms = os_now_ms() + 20;
 
 	(void)thread_id;
 	while (os_now_ms() < end_ms)
 		SwitchToThread();
+	return true;
 }
 
 uint64_t os_thread_switches(long thread_id)
