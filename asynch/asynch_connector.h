@@ -18,7 +18,8 @@ struct pro_asynch_connector_vtbl {
 
 	/* Once for every connect that was started: `error` tells how it ended (0, PRO_ECONNREFUSED,
 	 * PRO_ETIMEDOUT, PRO_EHOSTNOTFOUND, PRO_ECANCELED, …), `remote` the last address tried, empty
-	 * if none was. Anything but 0 closes a connection that was made. May be NULL. */
+	 * if none was. Anything but 0 closes a connection that was made. It may connect anew. May be
+	 * NULL. */
 	int (*validate_connection)(
 			struct pro_asynch_connector *connector, int error, const struct pro_addr *remote);
 
