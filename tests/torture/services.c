@@ -227,6 +227,7 @@ _Noreturn static void run_here(
 	kind_now = kind;
 	count_wanted = count;
 	service_lacks_memory = kind == &service_allocations && number > 0;
+	service_is_hit = number > 0;
 	kind->arm(NULL, number);
 	if (pro_sim_test(&test, &verdict)) {
 		printf("%s, %s %" PRIu64 " of seed %" PRIu64 ": %s\n", service_name, kind->noun, number,

@@ -382,8 +382,8 @@ static void link_handle_read_stream(
 		return;
 	}
 	if (result->error == PRO_EOF && link->has_asked && link->is_kept && !link->is_sending &&
-			!pro_handler_is_closing(handler) && !link->client->service->is_stopping &&
-			pro_message_block_length(&link->in) == 0 &&
+			!service_is_hit && !pro_handler_is_closing(handler) &&
+			!link->client->service->is_stopping && pro_message_block_length(&link->in) == 0 &&
 			pro_sim_now_ns(link->client->service->sim) <
 					link->before_ns + REQUEST_MS * UINT64_C(1000000))
 		link_fail(link, "a connection that was kept ends");

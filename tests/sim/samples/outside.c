@@ -10,6 +10,7 @@
 
 enum bug planted_bug = BUG_NONE;
 bool service_lacks_memory;
+bool service_is_hit;
 
 /* Takes the place of sample_log: a service logs to the events of its world, when they are shown. */
 void __wrap_sample_log(const char *format, ...) PRO_PRINTF(1, 2);
