@@ -272,7 +272,10 @@ static void act_on_operation(struct user *user)
 			&user->timer.operation, &user->work.operation};
 	struct pro_operation *operation =
 			operations[input_below(choices, sizeof(operations) / sizeof(operations[0]))];
-	bool was_in_flight = pro_operation_in_flight(operation);
+	/* What is queued behind a flight that is over is there too. */
+	bool was_in_flight = pro_operation_in_flight(operation) ||
+						 (operation == &user->writer.operation &&
+								 pro_asynch_write_stream_queued(&user->writer) > 0);
 	int64_t timeout_ms;
 
 	switch (input_byte(choices) % 4) {
