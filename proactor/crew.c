@@ -300,7 +300,7 @@ static bool seat_has_event(const struct seat *seat, unsigned count, const struct
 {
 	for (unsigned i = 0; i < count; i++)
 		if (seat->batch[i].event == event && seat->batch[i].finish)
-			return true;
+			return true; /* Not covered: the event comes again before it was told. */
 	return false;
 }
 
@@ -321,7 +321,7 @@ static bool event_is_taken(const struct pro__crew *crew, const struct pro_event 
 		const struct seat *seat = pro_container_of(node, struct seat, link);
 
 		if (seat_has_event(seat, seat->count, event))
-			return true;
+			return true; /* Not covered: the event comes again before it was told. */
 	}
 	return false;
 }
@@ -724,7 +724,7 @@ void pro_proactor_begin_blocking(struct pro_proactor *proactor)
 	/* What this callback started must not wait for its end. */
 	crew_begin_turn(proactor);
 	if (!crew_poll(proactor))
-		crew_call_leader(proactor, 0);
+		crew_call_leader(proactor, 0); /* Not covered: something came this very moment. */
 	if (!crew->has_leader || crew_may_dispatch(proactor))
 		crew_send_another(proactor);
 	/* Not covered: only the port of Windows wants to know. */

@@ -232,7 +232,7 @@ void pro__owner_register_now(struct pro_owner *owner)
 	struct pro_proactor *proactor = owner->proactor;
 
 	if (owner_state(owner) == PRO__CLOSED)
-		return;
+		return; /* Not covered: it was closed before the loop knew of it. */
 	pro__list_append(&proactor->owners, &owner->link);
 	pro__counter_add(&proactor->handlers, 1);
 	if (proactor->is_shutdown_begun)
@@ -315,7 +315,7 @@ void pro__owner_leave(struct pro_owner *owner)
 	if (pro__on_loop(owner->proactor))
 		pro__owner_leave_now(owner, 1);
 	else if (owner_state(owner) == PRO__CLOSED)
-		atomic_fetch_sub(&owner->state, OWNER_HOLD);
+		atomic_fetch_sub(&owner->state, OWNER_HOLD); /* Not covered: it is closed meanwhile. */
 	else
 		/* The loop may be waiting for this hold to go. */
 		pro__inbox_request(owner->proactor, &owner->inbox, 0);

@@ -524,6 +524,7 @@ int pro_proactor_destroy(struct pro_proactor *proactor)
 			return error;
 		pro_proactor_shutdown(proactor);
 		error = proactor_run(proactor, PRO_NO_TIMEOUT, false);
+		/* Not covered: another thread took the loop this very moment. */
 		if (error && error != PRO_ETHREAD)
 			return error;
 	}

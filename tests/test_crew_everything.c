@@ -203,6 +203,7 @@ static void outsider_post(struct node *node)
 	int error;
 
 	ck_assert_ptr_nonnull(block);
+	memset(block->base, 'p', block->size);
 	error = pro_handler_post(&node->service.handler, block, NULL);
 	note_start(error);
 	if (error)

@@ -468,6 +468,30 @@ START_TEST(a_transmission_is_cancelled_while_a_worker_reads_for_it)
 }
 END_TEST
 
+START_TEST(a_transmission_to_a_closed_handle_is_cancelled_once)
+{
+	pro_handle file, handle;
+	int peer;
+
+	world_open(&world);
+	if (!make_cold_file(&file))
+		return;
+	struct recorder *recorder = start_cold(file, &peer);
+	gate_hold(&recorder->sender.operation);
+	handle = pro_handler_handle(recorder_handler(recorder));
+	pro_handler_set_handle(recorder_handler(recorder), PRO_INVALID_HANDLE);
+	ASSERT_OK(pro_proactor_close_handle(world.proactor, handle));
+	world_run_ready(&world);
+	ASSERT_OK(recorder_cancel(&recorder->sender.operation));
+	world_run_ready(&world);
+	ck_assert_uint_eq(recorder->count[EVENT_TRANSMIT_FILE], 0);
+	gate_let_go();
+	RUN_UNTIL(&world, recorder->cancels[EVENT_TRANSMIT_FILE] == 1);
+	close(peer);
+	ASSERT_OK(pro_proactor_close_handle(world.proactor, file));
+}
+END_TEST
+
 /* Cancel and close race with the worker that reads the first byte. */
 START_TEST(closing_races_with_a_cold_transmission)
 {
@@ -892,6 +916,7 @@ static TCase *work_tests(void)
 	tcase_add_test(tcase, a_transmission_that_waits_for_the_disk_is_cancelled_at_once);
 	tcase_add_test(tcase, a_close_ends_a_transmission_that_waits_for_the_disk);
 	tcase_add_test(tcase, a_transmission_is_cancelled_while_a_worker_reads_for_it);
+	tcase_add_test(tcase, a_transmission_to_a_closed_handle_is_cancelled_once);
 	tcase_add_test(tcase, a_cold_file_goes_out_whole);
 	tcase_add_test(tcase, closing_races_with_a_cold_transmission);
 	return tcase;

@@ -297,6 +297,7 @@ static void port_hand_over(struct pro__ring_port *port)
 	if (!port->is_wake_armed)
 		port_arm_wake(port);
 	pro__ring_submit(&port->ring);
+	/* Not covered: something was put off this very moment. */
 	if (port_timeout(port, -1, port->ended) >= 0)
 		pro__ring_wake((struct pro_port *)(void *)port);
 }

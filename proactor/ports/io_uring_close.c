@@ -228,8 +228,9 @@ static void make_orphans(struct pro__ring_port *port, struct pro__ring_fd *entry
 		struct pro__flight *flight = pro_container_of(node, struct pro__flight, of_fd);
 
 		if (!flight->is_in_kernel)
-			continue;
+			continue; /* Not covered: the ring was full as well. */
 		flight->is_in_kernel = false;
+		/* Not covered: its cancel waited for room. */
 		if (pro__list_contains(&flight->parked))
 			pro__list_remove(&flight->parked);
 		pro__list_append(&port->orphans, &flight->parked);

@@ -95,12 +95,17 @@ START_TEST(loop_that_waits_for_nothing_hides_no_other_failure)
 	struct pro_sim *sim = calm_world();
 	struct pro_proactor *proactor = world_proactor(sim, "stuck");
 	const struct pro_allocator *allocator = pro_sim_allocator(sim);
-	void *bytes = allocator->allocate(allocator->context, 100);
+	unsigned char *volatile bytes = allocator->allocate(allocator->context, 100);
 
 	allocator->deallocate(allocator->context, bytes);
-	allocator->deallocate(allocator->context, bytes);
+	/* A sanitizer finds that by itself, and would end the program. */
+	if (os_is_sanitized()) {
+		world_end(sim);
+		return;
+	}
+	bytes[50] = 1;
 	ck_assert_int_eq(pro_proactor_run_event_loop(proactor), 0);
-	world_end_failed(sim, "memory is freed twice");
+	world_end_failed(sim, "100 bytes of memory that were freed at step 0 were written to later");
 }
 END_TEST
 
