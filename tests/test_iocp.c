@@ -52,6 +52,7 @@ struct probe {
 	const struct pro_operation *last;
 	pro_handle made; /* accepted or connected */
 	uint16_t remote_port;
+	struct pro_addr remote; /* of what was accepted */
 	bool is_closed;
 	bool keeps_reading;
 };
@@ -119,6 +120,7 @@ static void on_accept(struct pro_handler *handler, const struct pro_asynch_accep
 	struct probe *self = note(handler, result);
 
 	self->made = result->accepted;
+	self->remote = *result->remote;
 	self->remote_port = pro_addr_port(result->remote);
 }
 
@@ -1018,6 +1020,23 @@ static void connect_to(const char *text)
 	turn();
 }
 
+START_TEST(path_of_an_accepted_socket_ends_where_it_ends)
+{
+	struct pro_addr wanted;
+
+	ck_assert_int_eq(pro_addr_parse(&wanted, "unix:/x"), 0);
+	fake.is_local = true;
+	probe_open(&probe, fake_open(FAKE_TCP, 0));
+	start(&probe, PRO_OP_ACCEPT);
+	fake_finish(fake_last(FAKE_ACCEPT, 0), 0, 0);
+	turn();
+	ck_assert_int_eq(probe.error[PRO_OP_ACCEPT], 0);
+	ck_assert(pro_addr_equal(&probe.remote, &wanted));
+	ck_assert_uint_eq(probe.remote.length, wanted.length);
+	pro_proactor_close_handle(proactor, probe.made);
+}
+END_TEST
+
 /* Where it is no destination. */
 START_TEST(wildcard_leads_to_the_loopback)
 {
@@ -1585,8 +1604,8 @@ static Suite *make_suite(void)
 	const TTest *const connection_tests[] = {listener_survives_whatever_connections_do,
 			listener_that_fails_for_ever_does_not_spin, want_of_sockets_is_told,
 			accepted_and_connected_sockets_know_that_they_are, connect_that_fails_closes_its_socket,
-			connect_from_a_taken_address_is_told, wildcard_leads_to_the_loopback,
-			loopback_refuses_at_once, mapped_addresses_are_reached,
+			connect_from_a_taken_address_is_told, path_of_an_accepted_socket_ends_where_it_ends,
+			wildcard_leads_to_the_loopback, loopback_refuses_at_once, mapped_addresses_are_reached,
 			acceptor_without_sockets_tries_again};
 	const TTest *const pipe_tests[] = {name_of_a_pipe_has_one_listener,
 			client_of_a_pipe_comes_by_packet_or_at_once, client_of_a_pipe_may_come_and_go,

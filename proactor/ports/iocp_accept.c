@@ -62,6 +62,7 @@ static void copy_address(struct pro_addr *addr, const struct sockaddr *found, in
 		return;
 	memcpy(addr->storage.bytes, found, (size_t)length);
 	addr->length = (uint32_t)length;
+	pro__windows_trim_path(addr);
 }
 
 /* The socket is connected, but knows it only after this call. */

@@ -125,6 +125,23 @@ static enum pro_file_type type_of_attributes(DWORD attributes)
 	return attributes & FILE_ATTRIBUTE_DIRECTORY ? PRO_FILE_DIRECTORY : PRO_FILE_REGULAR;
 }
 
+/* Some file systems count their files in 128 bits, of which the older call tells 64. */
+static void identify(
+		HANDLE file, const BY_HANDLE_FILE_INFORMATION *found, struct pro_file_status *status)
+{
+	uint64_t number[2];
+	FILE_ID_INFO id;
+
+	if (GetFileInformationByHandleEx(file, FileIdInfo, &id, sizeof(id))) {
+		memcpy(number, &id.FileId, sizeof(number));
+		status->identity[0] = id.VolumeSerialNumber ^ number[1];
+		status->identity[1] = number[0];
+		return;
+	}
+	status->identity[0] = found->dwVolumeSerialNumber;
+	status->identity[1] = (uint64_t)found->nFileIndexHigh << 32 | found->nFileIndexLow;
+}
+
 static int status_of(HANDLE file, struct pro_file_status *status)
 {
 	BY_HANDLE_FILE_INFORMATION found;
@@ -138,8 +155,7 @@ static int status_of(HANDLE file, struct pro_file_status *status)
 	status->type = type_of_attributes(found.dwFileAttributes);
 	status->size = (uint64_t)found.nFileSizeHigh << 32 | found.nFileSizeLow;
 	status->modified_s = seconds_of(found.ftLastWriteTime);
-	status->identity[0] = found.dwVolumeSerialNumber;
-	status->identity[1] = (uint64_t)found.nFileIndexHigh << 32 | found.nFileIndexLow;
+	identify(file, &found, status);
 	return 0;
 }
 

@@ -293,8 +293,7 @@ static int world_pair(struct pro_port *port, pro_handle handles[2])
 
 /* ---- options and addresses ---- */
 
-/* What the system says of the path of a socket may go on behind its end. */
-static void trim_path(struct pro_addr *addr)
+void pro__windows_trim_path(struct pro_addr *addr)
 {
 	const size_t start = offsetof(struct sockaddr_un, sun_path);
 	unsigned char *end;
@@ -321,7 +320,7 @@ static int get_addr(int(WINAPI *get)(SOCKET, struct sockaddr *, int *), pro_hand
 			SOCKET_ERROR)
 		return last_error();
 	addr->length = (uint32_t)length;
-	trim_path(addr);
+	pro__windows_trim_path(addr);
 	return 0;
 }
 

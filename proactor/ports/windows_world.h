@@ -19,6 +19,8 @@ int pro__windows_widen(const char *text, WCHAR *wide, size_t units);
 /* "unix:\\.\pipe\NAME" is the named pipe of that name; every other path is a socket's. */
 bool pro__windows_is_pipe(const struct pro_addr *addr);
 
+/* What the system says of the path of a socket may go on behind its end: that is cut off. */
+void pro__windows_trim_path(struct pro_addr *addr);
 /* Where `addr` leads: the wildcard is no destination here, so it becomes the loopback of its family
  * in *loopback, as it is elsewhere. */
 const struct pro_addr *pro__windows_destination(

@@ -520,6 +520,15 @@ static void PASCAL fake_addresses(void *space, DWORD bytes, DWORD local_room, DW
 		addresses[i].sin_family = AF_INET;
 		addresses[i].sin_port = htons((u_short)(1000 + i));
 	}
+	/* Behind the end of a path the system leaves what was there. */
+	if (fake.is_local) {
+		static unsigned char name[110] = "\0\0/x\0rubbish";
+
+		name[0] = AF_UNIX;
+		*local = *remote = (struct sockaddr *)(void *)name;
+		*local_length = *remote_length = sizeof(name);
+		return;
+	}
 	*local = (struct sockaddr *)(void *)&addresses[0];
 	*remote = (struct sockaddr *)(void *)&addresses[1];
 	*local_length = *remote_length = sizeof(addresses[0]);

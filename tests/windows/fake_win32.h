@@ -84,6 +84,7 @@ struct fake {
 	DWORD cancel_status;    /* what CancelIoEx makes of pending calls; 0: nothing */
 	DWORD close_status;     /* what closing makes of them; 0: nothing */
 	DWORD wait_error;       /* of a wait without packets */
+	bool is_local;          /* accepted sockets are of AF_UNIX */
 	bool is_layered;        /* sockets are not the system's own, but a provider's above them */
 	DWORD port_error;       /* of making a completion port */
 	DWORD associate_error;  /* of the next association with one */
