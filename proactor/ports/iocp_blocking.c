@@ -148,11 +148,11 @@ static DWORD read_once(struct iocp_input *input)
 	input->length = 0;
 	if (input->win32.GetConsoleMode(input->file, &mode))
 		return read_console(input);
-	/* Nothing, from a pipe, is what its other end wrote; that it is closed is an error. */
+	/* Nothing, from a pipe, is what its other end wrote, as long as that is there. */
 	do {
 		if (!ReadFile(input->file, input->bytes, INPUT_BYTES, &input->length, NULL))
 			return GetLastError();
-	} while (input->length == 0 && GetFileType(input->file) == FILE_TYPE_PIPE);
+	} while (input->length == 0 && PeekNamedPipe(input->file, NULL, 0, NULL, NULL, NULL));
 	return 0;
 }
 
