@@ -147,7 +147,8 @@ static void end_read(struct end *end)
 		error = CALL(&end->actor, pro_asynch_read_stream_readv(&end->reader, &end->in[0], 0));
 	else
 		error = CALL(&end->actor,
-				pro_asynch_read_stream_read(&end->reader, end->borrows ? NULL : &end->in[0], 0));
+				pro_asynch_read_stream_read(&end->reader, end->borrows ? NULL : &end->in[0],
+						end->borrows ? end->wanted : 0));
 	track_started(&end->reading, error);
 }
 
@@ -201,6 +202,8 @@ static void end_take_all(struct end *end, const struct pro_asynch_read_stream_re
 		end_fail(end, "a read tells another count than its blocks");
 	if (result->error == 0 && total == 0)
 		end_fail(end, "a read of nothing");
+	if (end->borrows && total > end->wanted)
+		end_fail(end, "a read of more than was asked for");
 	if (end->is_exact && result->error == 0 && total != end->wanted)
 		end_fail(end, "an exact read that is not");
 }
@@ -211,11 +214,16 @@ static void end_schedule(struct end *end, uint64_t delay_ms);
  * others wait for it. */
 static void end_hold(struct end *end, struct pro_message_block *block)
 {
+	struct pro_proactor_statistics statistics = {.size = sizeof(statistics)};
+
 	if (end->held || !block || pro_message_block_length(block) == 0 ||
 			!laws_chance(end->actor.laws, 3)) {
 		pro_message_block_release(block);
 		return;
 	}
+	pro_proactor_statistics(end->machine->proactor, &statistics);
+	if (statistics.lent_blocks_used == 0)
+		end_fail(end, "a block is lent that is not counted");
 	end->held = block;
 	end->held_at = end_in(end)->received - pro_message_block_length(block);
 }
@@ -259,7 +267,8 @@ static void end_handle_read_stream(
 
 	actor_enter(&end->actor);
 	track_ended(&end->reading, result->error);
-	if (result->operation != &end->reader.operation || (!end->borrows && result->block != end->in))
+	if (result->operation != &end->reader.operation || result->completion_key != &end->reading ||
+			(!end->borrows && result->block != end->in))
 		end_fail(end, "a read with another block");
 	if (end->borrows && result->error == 0 && !result->block)
 		end_fail(end, "a read that lends nothing");
@@ -450,20 +459,26 @@ static void end_transmit(struct end *end)
 	struct laws_session *session = session_of(&end->actor);
 	struct direction *direction = end_out(end);
 	const uint64_t left = end->target - direction->offered;
-	const unsigned bytes = 1 + laws_choose(&session->laws, 900);
+	unsigned bytes = 1 + laws_choose(&session->laws, 900);
 	uint64_t offset = direction->offered;
 	const unsigned char *at = direction_bytes(session, end->connection, end->side, offset);
+	const size_t from = (size_t)(at - session->table) + 10;
+	const bool is_all = from < TABLE_BYTES && laws_chance(&session->laws, 4);
 	int error;
 
+	/* Up to the end of the file, which holds the table twice. */
+	if (is_all)
+		bytes = (unsigned)(TABLE_BYTES - from);
 	if (end->slots_busy > 0 || end->sending.in_flight || end_is_over(end) ||
 			end_silence_ms(end) > 0 || left < bytes + 20 ||
 			end->machine->table == PRO_INVALID_HANDLE)
 		return;
 	pro_message_block_init_filled(&end->header, at, 10);
 	pro_message_block_init_filled(&end->trailer, at + 10 + bytes, 10);
-	error = CALL(&end->actor,
-			pro_asynch_transmit_file_transmit_file(&end->sender, end->machine->table,
-					(uint64_t)(at - session->table) + 10, bytes, &end->header, &end->trailer));
+	error = CALL(
+			&end->actor, pro_asynch_transmit_file_transmit_file(&end->sender, end->machine->table,
+								 is_all ? TABLE_BYTES + from : from,
+								 is_all ? PRO_TRANSMIT_ALL : bytes, &end->header, &end->trailer));
 	if (!track_started(&end->sending, error))
 		return;
 	end->sending_bytes = bytes + 20;
@@ -482,6 +497,11 @@ static void end_handle_transmit_file(
 			result->bytes_sent != result->bytes_transferred ||
 			(result->error == 0 && result->bytes_sent != end->sending_bytes))
 		end_fail(end, "a file went out with a wrong count");
+	if (result->file != end->machine->table || result->header != &end->header ||
+			result->trailer != &end->trailer)
+		end_fail(end, "a transmission of something else");
+	if (result->error == PRO_ETRUNCATED)
+		end_fail(end, "a file that nobody cut ends early");
 	direction->sent += result->bytes_sent;
 	if (result->error) {
 		direction->has_failed = true;
@@ -823,7 +843,8 @@ static int end_open_operations(struct end *end)
 {
 	struct pro_handler *handler = &end->service.handler;
 	const pro_handle handle = pro_service_handler_handle(&end->service);
-	int error = pro_asynch_read_stream_open(&end->reader, handler, PRO_INVALID_HANDLE, NULL);
+	int error =
+			pro_asynch_read_stream_open(&end->reader, handler, PRO_INVALID_HANDLE, &end->reading);
 
 	if (!error)
 		error = pro_asynch_write_stream_open(&end->writer, handler, handle, NULL);

@@ -27,6 +27,7 @@ struct late {
 	unsigned ended;
 	unsigned rounds;
 	bool is_cut;
+	bool is_last_try; /* behind that */
 	bool is_shut;
 	unsigned closed;
 	struct pro_message_block in;
@@ -74,12 +75,26 @@ static void late_write(struct late *late)
 	pro_asynch_write_stream_shutdown(&late->writer);
 }
 
+/* Whatever followed would be read as the rest of what was cut. */
+static void late_try_behind_a_cut(struct late *late)
+{
+	late->is_last_try = true;
+	late->ended = PARTS - 1;
+	pro_message_block_init_filled(&late->parts[PARTS - 1], late->out_bytes, 1);
+	if (pro_asynch_write_stream_write(&late->writer, &late->parts[PARTS - 1]))
+		pro_sim_fail(late->sim, "a message is refused");
+}
+
 static void talker_handle_write_stream(
 		struct pro_handler *handler, const struct pro_asynch_write_stream_result *result)
 {
 	struct late *late = late_from_talker(handler);
 	const unsigned i = late->ended++;
 
+	if (late->is_last_try && !pro_handler_is_closing(handler) &&
+			(result->error != PRO_EPIPE || result->bytes_transferred > 0))
+		pro_sim_fail(
+				late->sim, "a message behind one that was cut: %s", pro_error_name(result->error));
 	if (i >= PARTS || result->block != &late->parts[i]) {
 		pro_sim_fail(late->sim, "a message completed out of order");
 		return;
@@ -97,7 +112,9 @@ static void talker_handle_write_stream(
 	late->expected += result->bytes_transferred;
 	if (late->ended < PARTS)
 		return;
-	if (late->is_cut || late->is_shut)
+	if (late->is_cut && !late->is_last_try)
+		late_try_behind_a_cut(late);
+	else if (late->is_cut || late->is_shut)
 		pro_handler_close(handler);
 	else
 		pro_asynch_timer_schedule(&late->timer, (int64_t)pro_sim_choose(late->sim, 20));

@@ -264,6 +264,8 @@ static void check_rest(struct laws_session *session)
 			pro_sim_fail(session->laws.sim, "machine %u: %llu started, %llu completed at rest", i,
 					(unsigned long long)statistics.started,
 					(unsigned long long)statistics.completed);
+		if (statistics.lent_blocks_used > 0)
+			pro_sim_fail(session->laws.sim, "machine %u: lent blocks at rest", i);
 		/* Those of the guest and its connector. */
 		if (statistics.handlers > (i > 0 ? 2 : 0))
 			pro_sim_fail(session->laws.sim, "machine %u: %llu handlers at rest", i,
@@ -304,6 +306,10 @@ static void check_acceptor(const struct laws_session *session)
 		if (!(acceptor->resting & (1u << i)) &&
 				!pro_operation_in_flight(&acceptor->accepts[i].operation))
 			pro_sim_fail(session->laws.sim, "accept %u of %u is not in flight", i,
+					acceptor->accepts_count);
+		else if ((acceptor->resting & (1u << i)) &&
+				 pro_operation_in_flight(&acceptor->accepts[i].operation))
+			pro_sim_fail(session->laws.sim, "accept %u of %u rests in flight", i,
 					acceptor->accepts_count);
 }
 

@@ -608,4 +608,24 @@ MUTANTS = [
      "\tuint64_t left_ms = (uint64_t)session->server->request_timeout_s * 1000 + 0 * now_ms;\n"),
     ("file_drain_forgets_the_waiting", "close never ends", "samples/file_service/session.c",
      "\tif (session->state == SESSION_READING)\n\t\tsession_close(session);\n", ""),
+
+    # ---- what results and counts tell ----
+    ("key_forgotten", "wrong result", "asynch/asynch_private.c",
+     "\tpro__operation_init(operation, vtbl, opcode, &handler->owner, PRO_INVALID_HANDLE);\n"
+     "\toperation->completion_key = completion_key;\n",
+     "\tpro__operation_init(operation, vtbl, opcode, &handler->owner, PRO_INVALID_HANDLE);\n"),
+    ("lent_read_without_a_bound", "too many bytes", "asynch/asynch_read_stream.c",
+     "\toperation->request.io.lent_max = bytes;\n", "\toperation->request.io.lent_max = 0;\n"),
+    ("lent_blocks_not_counted", "wrong count", "proactor/lent_pool.c",
+     "\tatomic_store_explicit(&pool->used, used + (unsigned)difference, memory_order_relaxed);\n", ""),
+    ("transmission_of_the_last_file_told", "wrong result", "asynch/asynch_transmit_file.c",
+     "\tsender->file = file;\n\tsender->header", "\tif (!sender->file)\n\t\tsender->file = file;\n\tif (sender->trailer != trailer)\n\t\tsender->file = 0;\n\tsender->header"),
+    ("transmission_of_all_sends_nothing", "data lost", "asynch/asynch_transmit_file.c",
+     "\t\t*length = offset < status.size ? status.size - offset : 0;\n", "\t\t*length = 0;\n"),
+    ("transmission_of_all_forgets_its_offset", "wrong count", "asynch/asynch_transmit_file.c",
+     "\t\t*length = offset < status.size ? status.size - offset : 0;\n", "\t\t*length = status.size;\n"),
+    ("acceptor_rests_in_flight", "deaf listener", "asynch/asynch_acceptor.c",
+     "\t\tacceptor->resting &= ~(1u << index);\n", ""),
+    ("cut_stream_goes_on", "data lost", "asynch/asynch_write_stream.c",
+     "\twriter->is_broken = writer->is_broken || writer->head_sent > 0;\n", ""),
 ]
