@@ -102,8 +102,10 @@ MUTANTS = [
     ("handle_not_closed", "handle leaked", "proactor/owner.c",
      "\tpro__port_vtbl(proactor)->close_handle(proactor->port, &owner->close_request);\n",
      "\tpro__owner_release(owner);\n"),
-    ("handle_that_comes_late_is_kept", "handle leaked", "proactor/owner.c",
-     "\t\towner_close_handle(owner);\n\tif (owner->pending == 0 &&", "\t\t;\n\tif (owner->pending == 0 &&"),
+    ("handle_that_comes_late_is_closed_twice", "double close", "proactor/owner.c",
+     "\t\towner_close_handle(owner);\n\tif (owner->pending == 0 &&",
+     "\t{\n\t\tpro_proactor_close_handle(owner->proactor, owner->handle);\n"
+     "\t\towner_close_handle(owner);\n\t}\n\tif (owner->pending == 0 &&"),
     ("handle_closed_twice", "double close", "proactor/owner.c",
      "\towner->handle = PRO_INVALID_HANDLE;\n\tpro__owner_hold(owner);\n",
      "\towner->handle = PRO_INVALID_HANDLE;\n\tpro__owner_hold(owner);\n"
@@ -380,8 +382,8 @@ MUTANTS = [
      "\tif (result->file != PRO_INVALID_HANDLE)\n",
      "\tif (result->file != PRO_INVALID_HANDLE && !result->error)\n"),
     ("file_part_passes_for_the_whole", "short write taken for whole", "samples/file_service/session.c",
-     "\t\tpro_socket_set_option(\n\t\t\t\tsession->proactor, pro_handler_handle(handler), PRO_SOCKET_LINGER_RESET, 1);\n",
-     ""),
+     "\tpro_socket_set_option(session->proactor, pro_service_handler_handle(&session->service),\n"
+     "\t\t\tPRO_SOCKET_LINGER_RESET, is_reset);\n", "\t(void)session;\n\t(void)is_reset;\n"),
     ("file_from_the_beginning", "wrong data", "samples/file_service/session.c",
      "file == PRO_INVALID_HANDLE ? 0 : offset,", "0 * offset,"),
     ("file_session_not_forgotten", "close never ends", "samples/file_service/session.c",
@@ -607,7 +609,8 @@ MUTANTS = [
      "\tuint64_t left_ms = session->deadline_ms > now_ms ? session->deadline_ms - now_ms : 0;\n",
      "\tuint64_t left_ms = (uint64_t)session->server->request_timeout_s * 1000 + 0 * now_ms;\n"),
     ("file_drain_forgets_the_waiting", "close never ends", "samples/file_service/session.c",
-     "\tif (session->state == SESSION_READING)\n\t\tsession_close(session);\n", ""),
+     "\tif (session->state == SESSION_READING || atomic_load(&session->is_refused))\n",
+     "\tif (atomic_load(&session->is_refused))\n"),
 
     # ---- what results and counts tell ----
     ("key_forgotten", "wrong result", "asynch/asynch_private.c",

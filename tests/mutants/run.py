@@ -80,8 +80,11 @@ def build(arguments, folder, mutant):
 
 def told(output):
     """The line that says what was found."""
-    lines = [line for line in output.splitlines() if re.search(r"seeds? \d+.*: |:[FE]:", line)]
-    return lines[0] if lines else output.strip()[-300:]
+    for pattern in (r"seeds? \d+.*: ", ":[FE]:"):
+        for line in output.splitlines():
+            if re.search(pattern, line):
+                return line
+    return output.strip()[-300:]
 
 
 def surroundings(mutant):
