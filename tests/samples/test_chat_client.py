@@ -14,7 +14,7 @@ import tempfile
 import termios
 import time
 
-from common import (DEADLINE, Client, Server, check, equal, main, program, read_line, test,
+from common import (DEADLINE, WINDOWS, Client, Server, check, equal, main, program, read_line, test,
                     wait_exit, wait_readable, wait_until)
 
 
@@ -148,7 +148,9 @@ def stdin_may_be_a_file_or_nothing():
             equal(ann.line(), b"guest2: " + line)
         equal(ann.line(), b"* guest2 left lobby")
         equal(run_client(server.listen, stdin=subprocess.DEVNULL)[0], 0)
-        equal(run_client(server.listen, stdin=None, preexec_fn=lambda: os.close(0))[0], 0)
+        # Wine opens a folder of its own in its place.
+        if not WINDOWS:
+            equal(run_client(server.listen, stdin=None, preexec_fn=lambda: os.close(0))[0], 0)
 
 
 @test
