@@ -346,7 +346,7 @@ END_TEST
 START_TEST(operations_need_a_handler_with_their_slot)
 {
 	static const struct pro_handler_vtbl nothing = {.handle_close = NULL};
-	struct pro_handler without = {.vtbl = &nothing};
+	struct pro_handler without = {.vtbl = &nothing, .owner.proactor = world.proactor};
 	struct pro_handler *handlers[] = {NULL, &without};
 
 	for (size_t i = 0; i < 2; i++) {
