@@ -301,7 +301,7 @@ if [ "$mode" != quick ]; then
 	check_windows
 	# Check itself is not built for it: programs that are clean with it, and those without it.
 	check_preset msan clang -L quick -R \
-		'^(test_(arguments|crew|debug|error|lent_pool|linux_|message_block|epoll|operation|pains|proactor_group|races|work)|conformance\.(sim|epoll)$|sim$|sim_chat$|sim_example$|fuzz)'
+		'^(test_(arguments|crew|debug|error|lent_pool|linux_|message_block|epoll|operation|pains|proactor_group|races|work)|conformance\.(sim|epoll)$|sim$|sim_(chat|file_service|example)$|fuzz)'
 	if [ "$mode" = long ]; then
 		check_valgrind sessions
 	else
