@@ -325,7 +325,7 @@ static int read_seed(struct runner *runner, const char *text)
 
 static int read_parameter(struct runner *runner, const char *text)
 {
-	uint64_t number;
+	uint64_t number = 0;
 	int error = read_number(text, &number);
 
 	runner->options.parameter = (unsigned)number;
