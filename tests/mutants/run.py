@@ -108,6 +108,8 @@ def run(arguments, folder, mutant):
         return False, problem
     began = time.monotonic()
     options, environment, timeout_s = surroundings(mutant)
+    # What a crash leaves behind goes with the folder.
+    environment["TMPDIR"] = folder
     try:
         result = subprocess.run([program, *options], capture_output=True, text=True,
                                 errors="replace", timeout=timeout_s, check=False, env=environment)
