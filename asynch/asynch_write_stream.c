@@ -50,7 +50,6 @@ static void write_stream_drop_unknowing(struct pro_asynch_write_stream *writer);
  * first of them reports for both. */
 static void write_stream_prepare_report(struct pro_asynch_write_stream *writer)
 {
-	write_stream_drop_unknowing(writer);
 	writer->report_os_error = writer->failed_os_error;
 	while (writer->done_head) {
 		struct pro_message_block *block = writer->done_head;
@@ -97,6 +96,8 @@ static void write_stream_report(struct pro_asynch_write_stream *writer)
 
 		block->next = NULL;
 		block->queue_flags &= ~(uint32_t)WRITE_FLAGS;
+		if (result.error && result.error != PRO_ECANCELED)
+			write_stream_drop_unknowing(writer);
 		handler->vtbl->handle_write_stream(handler, &result);
 		block = next;
 	}
@@ -185,15 +186,21 @@ static void write_stream_take_incoming(struct pro_asynch_write_stream *writer)
  * overtake it. */
 static void write_stream_drop_unknowing(struct pro_asynch_write_stream *writer)
 {
-	if (!writer->has_failed_unseen)
-		return;
-	writer->has_failed_unseen = false;
-	write_stream_take_incoming(writer);
-	while (writer->queue_head)
-		write_stream_finish_head(writer, PRO_ECANCELED);
-	/* Nor must the end, which would tell the peer that it has everything. */
-	if (atomic_load_explicit(&writer->is_shutting_down, memory_order_relaxed))
-		writer->is_broken = true;
+	struct pro_proactor *proactor = writer->operation.owner->proactor;
+
+	/* In a crew, callbacks run without the lock of the loop. */
+	pro__loop_enter(proactor);
+	if (writer->has_failed_unseen) {
+		writer->has_failed_unseen = false;
+		write_stream_take_incoming(writer);
+		while (writer->queue_head)
+			write_stream_finish_head(writer, PRO_ECANCELED);
+		/* Nor must the end, which would tell the peer that it has everything. */
+		if (atomic_load_explicit(&writer->is_shutting_down, memory_order_relaxed))
+			writer->is_broken = true;
+		write_stream_report_soon(writer);
+	}
+	pro__loop_leave(proactor);
 }
 
 /* Gives `bytes` bytes that went out to the messages they belong to. True when one of them became
@@ -232,7 +239,8 @@ static void write_stream_fail(struct pro_asynch_write_stream *writer)
 		return;
 	writer->failed_os_error = operation->os_error;
 	writer->is_broken = writer->is_broken || writer->head_sent > 0;
-	writer->has_failed_unseen = is_all && !writer->is_broken;
+	writer->has_failed_unseen =
+			error != PRO_ECANCELED && !writer->is_broken && writer->queue_head != NULL;
 	is_all = is_all || writer->is_broken;
 	for (; writer->queue_head && (is_all || writer->cancelled_count > 0); error = PRO_ECANCELED)
 		write_stream_finish_head(writer, error);
@@ -263,6 +271,7 @@ static void write_stream_end_if_asked(struct pro_asynch_write_stream *writer)
 {
 	if (!atomic_load_explicit(&writer->is_shutting_down, memory_order_acquire) ||
 			writer->queue_head || writer->is_broken || writer->is_shut_down ||
+			writer->has_failed_unseen ||
 			atomic_load_explicit(&writer->incoming, memory_order_relaxed))
 		return;
 	writer->is_shut_down = true;
@@ -310,7 +319,7 @@ static void write_stream_go_on(struct pro_asynch_write_stream *writer)
 {
 	struct pro_operation *operation = &writer->operation;
 
-	if (!writer->queue_head || !write_stream_is_idle(writer))
+	if (!writer->queue_head || !write_stream_is_idle(writer) || writer->has_failed_unseen)
 		return;
 	if (writer->is_broken) {
 		operation->error = PRO_EPIPE;

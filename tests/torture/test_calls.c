@@ -779,6 +779,57 @@ START_TEST(a_long_transmission_lets_others_go_on)
 }
 END_TEST
 
+/* ---- a write that fails amid others ---- */
+
+#define MANY (2 * PRO_WRITE_BUFFERS)
+
+static struct pro_message_block many[MANY + 1];
+
+/* The first that is through makes one more, and does not know that the last failed. */
+static void write_one_more(struct recorder *recorder, const struct event *event)
+{
+	if (event->kind != EVENT_WRITE_STREAM)
+		return;
+	ASSERT_ERROR(event->error, recorder->number < PRO_WRITE_BUFFERS    ? PRO_OK
+							   : recorder->number == PRO_WRITE_BUFFERS ? PRO_ENOBUFS
+																	   : PRO_ECANCELED);
+	if (recorder->number++ > 0)
+		return;
+	pro_message_block_init_filled(&many[MANY], "x", 1);
+	ASSERT_OK(recorder_write(recorder, &many[MANY]));
+}
+
+/* _i: whether the loop is one that several threads may run. */
+START_TEST(what_an_earlier_callback_writes_does_not_overtake_a_failure)
+{
+	struct recorder *left, *right;
+	struct pro_message_block in;
+	char bytes[MANY + 1];
+
+	world.options.is_shared = _i;
+	world_open(&world);
+	left = recorder_create(&world, "left");
+	right = recorder_create(&world, "right");
+	recorder_pair(left, right);
+	left->on_event = write_one_more;
+	calls_fail(is_ring() ? "SENDMSG" : "sendmsg", 1, 1, ENOBUFS);
+	for (unsigned i = 0; i < MANY; i++) {
+		pro_message_block_init_filled(&many[i], "x", 1);
+		ASSERT_OK(recorder_write(left, &many[i]));
+	}
+	RUN_UNTIL(&world, left->count[EVENT_WRITE_STREAM] == MANY + 1);
+	ck_assert_uint_eq(calls_forget(), 0);
+	recorder_close(left);
+	pro_message_block_init(&in, bytes, sizeof(bytes));
+	ASSERT_OK(STARTED(right, READ_STREAM,
+			pro_asynch_read_stream_read_exactly(&right->reader, &in, sizeof(bytes))));
+	RUN_UNTIL(&world, right->count[EVENT_READ_STREAM] == 1);
+	ASSERT_ERROR(right->last[EVENT_READ_STREAM].error, PRO_EOF);
+	ck_assert_uint_eq(pro_message_block_length(&in), PRO_WRITE_BUFFERS);
+	world_fini(&world);
+}
+END_TEST
+
 /* ---- a ring whose thread has ended ---- */
 
 static void *run_ready_main(void *context)
@@ -941,6 +992,7 @@ int main(void)
 	X(a_file_that_is_closed_amid_a_transmission_is_told, 1)                                        \
 	X(a_file_is_a_stream_too, 1)                                                                   \
 	X(a_long_transmission_lets_others_go_on, 1)                                                    \
+	X(what_an_earlier_callback_writes_does_not_overtake_a_failure, 2)                              \
 	X(a_new_ring_is_asked_for_again, 1)                                                            \
 	X(a_ring_lends_without_memory_of_its_own, 1)                                                   \
 	X(an_acceptor_without_an_address_is_not_opened, 1)                                             \
