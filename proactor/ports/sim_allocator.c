@@ -2,6 +2,7 @@
  * freed are filled with a pattern and kept a while. */
 #include "sim.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define LIVE_MAGIC  UINT32_C(0x4C495645)
@@ -17,8 +18,7 @@ struct sim_piece {
 	size_t size;
 	uint64_t step; /* of its allocation, or of its end */
 	uint32_t magic;
-	uint32_t reserved;
-	uint64_t bytes[]; /* aligned for whatever is put there */
+	_Alignas(max_align_t) unsigned char bytes[];
 };
 
 /* Of the sanitizer, if there is one. */
@@ -87,7 +87,7 @@ static void *sim_memory_allocate(void *context, size_t size)
 /* Whether the piece was left alone since its end. It can be read from now on. */
 static void piece_check(struct pro_sim *sim, struct sim_piece *piece)
 {
-	const unsigned char *bytes = (const unsigned char *)piece->bytes;
+	const unsigned char *bytes = piece->bytes;
 
 	show(piece);
 	for (size_t i = 0; i < filled(piece); i++)

@@ -282,10 +282,11 @@ void session_take_news(struct session *session)
 
 	if (news & NEWS_OPENED)
 		session_arrive(session);
+	/* It closed itself: from here on it must not give itself a turn, which would outlive it. */
+	if (news & (NEWS_WRITE_FAILED | NEWS_CLOSED))
+		session_close(session);
 	if (news & NEWS_READ)
 		session_take_read(session);
-	if (news & NEWS_WRITE_FAILED)
-		session_close(session);
 	if (news & NEWS_WROTE)
 		session_take_output(session);
 	if (news & NEWS_TIME_OUT)
