@@ -11,6 +11,7 @@
 
 #include "../asynch/asynch_private.h"
 #include "support/allocator.h"
+#include "support/os.h"
 #include "support/suite.h"
 
 static struct test_allocator memory;
@@ -374,6 +375,7 @@ END_TEST
 START_TEST(printf_fits_or_adds_nothing)
 {
 	struct pro_message_block *block = created(8);
+	int error;
 
 	ck_assert_int_eq(pro_message_block_printf(block, "%s", "123456789"), PRO_EFULL);
 	assert_positions(block, 0, 0);
@@ -386,8 +388,9 @@ START_TEST(printf_fits_or_adds_nothing)
 	assert_positions(block, 0, 8);
 	ck_assert_mem_eq(block->base, "12-abxyz", 8);
 	ck_assert_int_eq(pro_message_block_printf(block, "%s", ""), 0);
-	/* No character at all. */
-	ck_assert_int_eq(pro_message_block_printf(block, "%lc", (wint_t)0x20ac), PRO_EINVAL);
+	/* No character at all; Windows' library leaves it out. */
+	error = pro_message_block_printf(block, "%lc", (wint_t)0x20ac);
+	ck_assert(error == PRO_EINVAL || (os_is_emulated() && error == 0));
 	ck_assert_int_eq(pro_message_block_printf(block, "%s", "!"), PRO_EFULL);
 	assert_positions(block, 0, 8);
 	pro_message_block_release(block);
