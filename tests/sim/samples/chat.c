@@ -70,6 +70,7 @@ struct chat_link {
 	uint64_t first_step; /* of the first line that was sent */
 	uint64_t in_room_step;
 	int64_t read_pause_ms; /* between two reads; 0: none */
+	bool is_writing;       /* the block is the stream's */
 	bool has_begun;        /* went to its room */
 	bool has_marked;
 	bool has_asked_end;
@@ -107,7 +108,8 @@ static int line_print(char *text, size_t size, const struct talk *talk, uint32_t
 static void link_write(struct chat_link *link, size_t length)
 {
 	pro_message_block_init_filled(&link->out, link->out_bytes, length);
-	if (pro_asynch_write_stream_write(&link->writer, &link->out))
+	link->is_writing = pro_asynch_write_stream_write(&link->writer, &link->out) == 0;
+	if (!link->is_writing)
 		link_close(link);
 }
 
@@ -137,8 +139,7 @@ static void link_go_on(struct chat_link *link)
 {
 	const struct talk *talk = link->client->talk;
 
-	if (pro_asynch_write_stream_queued(&link->writer) > 0 ||
-			pro_handler_is_closing(&link->service.handler))
+	if (link->is_writing || pro_handler_is_closing(&link->service.handler))
 		return;
 	if (!link->has_begun) {
 		link->has_begun = true;
@@ -302,10 +303,13 @@ static void link_handle_read_stream(
 static void link_handle_write_stream(
 		struct pro_handler *handler, const struct pro_asynch_write_stream_result *result)
 {
+	struct chat_link *link = link_from_handler(handler);
+
+	link->is_writing = false;
 	if (result->error)
-		pro_handler_close(handler);
+		link_close(link);
 	else
-		link_go_on(link_from_handler(handler));
+		link_go_on(link);
 }
 
 /* Looks whether all have said all; and wakes those who read slowly. */
