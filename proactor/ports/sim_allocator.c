@@ -111,14 +111,17 @@ static void sim_memory_deallocate(void *context, void *memory)
 {
 	struct pro_sim *sim = context;
 	struct sim_piece *piece;
+	bool is_aligned;
 
 	if (!memory)
 		return;
 	piece = piece_of(memory);
-	if (piece->magic != LIVE_MAGIC) {
+	is_aligned = (uintptr_t)memory % _Alignof(struct sim_piece) == 0;
+	if (!is_aligned || piece->magic != LIVE_MAGIC) {
 		pro__sim_found(sim, PRO_SIM_CHECK_MEMORY,
-				piece->magic == FREED_MAGIC ? "memory is freed twice"
-											: "memory is freed that was not allocated");
+				is_aligned && piece->magic == FREED_MAGIC
+						? "memory is freed twice"
+						: "memory is freed that was not allocated");
 		return;
 	}
 	pro__list_remove(&piece->link);
