@@ -466,7 +466,6 @@ void pro__operation_count_queued_bytes(struct pro_operation *operation, size_t b
 int pro__operation_cancel_now(struct pro_operation *operation)
 {
 	struct pro_proactor *proactor = operation->owner->proactor;
-
 	bool is_queue_hit = operation->vtbl->cancel_begins && operation->vtbl->cancel_begins(operation);
 
 	/* What is queued between two flights comes back instead of going out with the next. */
