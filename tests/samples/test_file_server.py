@@ -943,17 +943,23 @@ def a_hundred_downloads_run_at_once():
         server.wait_descriptors(count)
 
 
+def two_are_served_and_no_third(server):
+    """The two."""
+    first, second = Client(server), Client(server)
+    equal(ask(first, "/hello.txt").body, HELLO)
+    equal(ask(second, "/hello.txt").body, HELLO)
+    third = Client(server)
+    try:
+        equal(third.socket.recv(1), b"")
+    except ConnectionResetError:
+        pass
+    return first, second
+
+
 @test
 def more_connections_than_allowed_are_closed():
     with file_server("--max-connections", "2") as server:
-        first, second = Client(server), Client(server)
-        equal(ask(first, "/hello.txt").body, HELLO)
-        equal(ask(second, "/hello.txt").body, HELLO)
-        third = Client(server)
-        try:
-            equal(third.socket.recv(1), b"")
-        except ConnectionResetError:
-            pass
+        first, _second = two_are_served_and_no_third(server)
         first.close()
 
         def is_served():
@@ -967,14 +973,7 @@ def more_connections_than_allowed_are_closed():
 @test
 def more_connections_of_one_address_than_allowed_are_closed():
     with file_server("--max-per-address", "2") as server:
-        first, second = Client(server), Client(server)
-        equal(ask(first, "/hello.txt").body, HELLO)
-        equal(ask(second, "/hello.txt").body, HELLO)
-        third = Client(server)
-        try:
-            equal(third.socket.recv(1), b"")
-        except ConnectionResetError:
-            pass
+        first, _second = two_are_served_and_no_third(server)
         equal(ask(first, "/hello.txt").body, HELLO)
         check("too many connections from one address" in server.log(), server.log())
         if not WINDOWS:

@@ -286,18 +286,25 @@ END_TEST
 
 /* ---- what shows over time ---- */
 
+/* The client's connection waits at the server. */
+static void open_without_accepting(struct pro_sim *sim, struct probe *server, struct probe *client)
+{
+	struct pro_addr address = world_addr("10.0.0.1:80");
+	pro_handle handle;
+
+	probe_init(server, sim, world_proactor(sim, "server"));
+	probe_init(client, sim, world_proactor(sim, "client"));
+	ck_assert_int_eq(pro_socket_listen(server->proactor, &address, 8, &handle), 0);
+	ck_assert_int_eq(probe_connect(client, "10.0.0.1:80"), 0);
+}
+
 START_TEST(listener_that_nobody_accepts_from_is_found)
 {
 	struct pro_sim *sim = calm_world();
-	struct pro_addr address = world_addr("10.0.0.1:80");
 	struct probe server;
 	struct probe client;
-	pro_handle handle;
 
-	probe_init(&server, sim, world_proactor(sim, "server"));
-	probe_init(&client, sim, world_proactor(sim, "client"));
-	ck_assert_int_eq(pro_socket_listen(server.proactor, &address, 8, &handle), 0);
-	ck_assert_int_eq(probe_connect(&client, "10.0.0.1:80"), 0);
+	open_without_accepting(sim, &server, &client);
 	ck_assert_int_eq(pro_sim_check(sim), 0);
 	ck_assert_int_eq(pro_sim_run_until(sim, NULL, NULL, 20000), PRO_ECANCELED);
 	ck_assert_ptr_nonnull(strstr(pro_sim_failure(sim), "nobody accepts"));
@@ -309,15 +316,10 @@ END_TEST
 START_TEST(process_that_stands_still_is_not_deaf)
 {
 	struct pro_sim *sim = calm_world();
-	struct pro_addr address = world_addr("10.0.0.1:80");
 	struct probe server;
 	struct probe client;
-	pro_handle handle;
 
-	probe_init(&server, sim, world_proactor(sim, "server"));
-	probe_init(&client, sim, world_proactor(sim, "client"));
-	ck_assert_int_eq(pro_socket_listen(server.proactor, &address, 8, &handle), 0);
-	ck_assert_int_eq(probe_connect(&client, "10.0.0.1:80"), 0);
+	open_without_accepting(sim, &server, &client);
 	ck_assert_int_eq(pro_asynch_timer_schedule(&server.timer, 100), 0);
 	server.pending = 1;
 	pro_sim_set_rate(sim, PRO_SIM_PAUSE, ALWAYS);
