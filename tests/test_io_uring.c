@@ -588,6 +588,54 @@ START_TEST(what_comes_after_the_last_look_is_not_lost)
 }
 END_TEST
 
+/* The same with the one block that there is to be lent. */
+static void *late_borrower_main(void *context)
+{
+	struct bound *bound = context;
+
+	ASSERT_OK(recorder_read(bound->left, NULL, 0));
+	world_run_ready(bound->world);
+	ck_assert_int_eq(
+			send((int)pro_handler_handle(recorder_handler(bound->right)), "late", 4, MSG_NOSIGNAL),
+			4);
+	os_yield();
+	return NULL;
+}
+
+/* The next thread's ring must not have a block that the last one's was filled into. */
+START_TEST(a_block_that_an_ended_thread_was_lent_is_lent_once)
+{
+	struct pro_message_block *held;
+	struct pro_message_block out;
+	struct bound bound;
+	struct world world;
+	pthread_t thread;
+
+	open_variant(&world, "a_block_that_an_ended_thread_was_lent", variants[_i]);
+	world.options.lent_blocks = 1;
+	bound_open(&bound, &world);
+	bound.left->keeps_blocks = bound.right->keeps_blocks = true;
+	ck_assert_int_eq(pthread_create(&thread, NULL, late_borrower_main, &bound), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	RUN_UNTIL(&world, bound.left->count[EVENT_READ_STREAM] == 1);
+	if (bound.left->cancels[EVENT_READ_STREAM] == 1)
+		ASSERT_OK(recorder_read(bound.left, NULL, 0));
+	RUN_UNTIL(&world, bound.left->bytes[EVENT_READ_STREAM] == 4);
+	held = bound.left->last[EVENT_READ_STREAM].block;
+	pro_message_block_init_filled(&out, "next", 4);
+	ASSERT_OK(recorder_read(bound.right, NULL, 0));
+	ASSERT_OK(recorder_write(bound.left, &out));
+	RUN_UNTIL(&world, bound.left->count[EVENT_WRITE_STREAM] == 1);
+	world_run_for(&world, 10);
+	ck_assert_uint_eq(bound.right->count[EVENT_READ_STREAM], 0);
+	ck_assert_mem_eq(pro_message_block_rd_ptr(held), "late", 4);
+	pro_message_block_release(held);
+	RUN_UNTIL(&world, bound.right->bytes[EVENT_READ_STREAM] == 4);
+	pro_message_block_release(bound.right->last[EVENT_READ_STREAM].block);
+	world_fini(&world);
+}
+END_TEST
+
 static void close_all_and_end(struct recorder *recorder, const struct event *event)
 {
 	struct starter *starter = recorder->context;
@@ -939,6 +987,7 @@ static Suite *make_suite(void)
 	tcase_add_loop_test(thread, flights_of_a_ring_without_a_thread_survive, 0, VARIANTS);
 	tcase_add_loop_test(thread, close_of_an_ended_thread_is_done_by_the_next, 0, VARIANTS);
 	tcase_add_loop_test(thread, what_comes_after_the_last_look_is_not_lost, 0, VARIANTS);
+	tcase_add_loop_test(thread, a_block_that_an_ended_thread_was_lent_is_lent_once, 0, VARIANTS);
 	tcase_add_loop_test(thread, closes_of_an_ended_thread_are_told_by_the_next, 0, VARIANTS);
 	tcase_add_loop_test(thread, proactor_may_be_destroyed_after_its_thread, 0, VARIANTS);
 	tcase_add_loop_test(thread, handle_polls_readable_when_there_is_something_to_do, 0, VARIANTS);

@@ -186,6 +186,7 @@ static void keep_results(struct pro__ring_port *port)
 			flight->result = cqe.res;
 			flight->result_flags = cqe.flags;
 			flight->has_result = true;
+			pro__lent_ring_note(&port->lent, cqe.flags);
 			break;
 		case PRO__RING_CLOSE:
 			queue_remove(&port->closing, (struct pro_close_request *)(uintptr_t)pointer);

@@ -307,6 +307,9 @@ void pro__flight_continue(
 
 	flight->is_in_kernel = false;
 	flight_unpark(flight);
+	/* What failed may have taken a buffer all the same. */
+	if (result < 0 && (flags & IORING_CQE_F_BUFFER))
+		pro__lent_ring_put(&port->lent, flags >> IORING_CQE_BUFFER_SHIFT);
 	if (flight_is_over(operation, flight, result))
 		pro__flight_end_cancelled(port, operation);
 	else if (result == -ECANCELED)

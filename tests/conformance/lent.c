@@ -271,6 +271,32 @@ void scenario_the_end_of_a_stream_keeps_no_lent_block(struct world *world)
 	ck_assert_uint_eq(left->last[EVENT_READ_STREAM].bytes, 5);
 }
 
+/* Nor do reads that fail: more of them than there are blocks, of a file that can only be written.
+ */
+void scenario_failed_reads_keep_no_lent_block(struct world *world)
+{
+	struct recorder *left, *right;
+	struct pro_message_block out;
+
+	world->options.lent_blocks = 2;
+	world_open(world);
+	left = recorder_create(world, "left");
+	recorder_own_stream(left, world_file(world, "file", PRO_FILE_WRITE | PRO_FILE_CREATE));
+	for (unsigned i = 0; i < 6; i++) {
+		ASSERT_OK(recorder_read(left, NULL, 0));
+		RUN_UNTIL(world, left->errors[EVENT_READ_STREAM] == i + 1);
+		ASSERT_ERROR(left->last[EVENT_READ_STREAM].error, PRO_EBADF);
+	}
+	left = recorder_create(world, "left");
+	right = recorder_create(world, "right");
+	recorder_pair(left, right);
+	pro_message_block_init_filled(&out, "bytes", 5);
+	ASSERT_OK(recorder_read(left, NULL, 0));
+	ASSERT_OK(recorder_write(right, &out));
+	RUN_UNTIL(world, left->count[EVENT_READ_STREAM] && right->count[EVENT_WRITE_STREAM]);
+	ck_assert_uint_eq(left->last[EVENT_READ_STREAM].bytes, 5);
+}
+
 static void check_share(struct recorder *recorder, const struct event *event)
 {
 	if (event->kind != EVENT_READ_STREAM || event->error)

@@ -178,6 +178,7 @@
 	X(21, used_up_lent_blocks_are_back_pressure, NEEDS_NOTHING)                                    \
 	X(21, files_wait_for_lent_blocks, NEEDS_LINUX)                                                 \
 	X(21, the_end_of_a_stream_keeps_no_lent_block, NEEDS_NOTHING)                                  \
+	X(21, failed_reads_keep_no_lent_block, NEEDS_LINUX)                                            \
 	X(21, lent_blocks_may_be_released_by_another_thread, NEEDS_THREADS)                            \
 	X(21, reads_that_wait_for_a_block_can_be_cancelled, NEEDS_NOTHING)                             \
 	X(21, borrowed_block_can_be_echoed, NEEDS_NOTHING)                                             \
