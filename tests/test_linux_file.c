@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -328,6 +329,28 @@ START_TEST(a_fifo_is_refused_for_writing_too)
 }
 END_TEST
 
+/* Else a writer that waits for a reader would go on and lose what it writes. */
+START_TEST(a_fifo_is_refused_without_being_opened)
+{
+	const unsigned all_flags[] = {PRO_FILE_READ, PRO_FILE_WRITE,
+			PRO_FILE_READ | PRO_FILE_WRITE | PRO_FILE_CREATE,
+			PRO_FILE_WRITE | PRO_FILE_CREATE | PRO_FILE_TRUNCATE};
+	struct inotify_event event;
+	pro_handle handle;
+	int watcher = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+	ck_assert_int_ge(inotify_add_watch(watcher, path_of("root/fifo"), IN_OPEN), 0);
+	for (size_t i = 0; i < sizeof(all_flags) / sizeof(all_flags[0]); i++)
+		ck_assert_int_eq(world->root_open_file(NULL, root, "fifo", all_flags[i], &handle, NULL),
+				PRO_EACCES);
+	ck_assert(read(watcher, &event, sizeof(event)) < 0 && errno == EAGAIN);
+	int fd = open(path_of("root/fifo"), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ck_assert_int_eq(read(watcher, &event, sizeof(event)), sizeof(event));
+	close(fd);
+	close(watcher);
+}
+END_TEST
+
 START_TEST(files_are_created_below_the_root_only)
 {
 	const unsigned creates = PRO_FILE_WRITE | PRO_FILE_CREATE;
@@ -565,6 +588,7 @@ int main(void)
 	tcase_add_test(tcase, many_steps_up_and_down_are_followed);
 	tcase_add_test(tcase, devices_are_refused);
 	tcase_add_test(tcase, a_fifo_is_refused_for_writing_too);
+	tcase_add_test(tcase, a_fifo_is_refused_without_being_opened);
 	tcase_add_test(tcase, files_are_created_below_the_root_only);
 	tcase_add_test(tcase, creating_through_a_dangling_link_makes_nothing);
 	tcase_add_test(tcase, senseless_flags_are_refused);

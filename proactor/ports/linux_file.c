@@ -120,6 +120,20 @@ static int refuse_type(enum pro_file_type type)
 	return PRO_EACCES;
 }
 
+/* Refuses what is no regular file before it is opened: an opening lets the writer of a FIFO go on,
+ * whose bytes would be lost, and some devices act on it. */
+static int refuse_unopened(int root_fd, const char *name)
+{
+	struct pro_file_status found;
+	int fd = pro__open_beneath(root_fd, name, O_PATH, 0);
+
+	if (fd < 0)
+		return fd;
+	int error = status_of_fd(fd, &found);
+	close(fd);
+	return error ? error : refuse_type(found.type);
+}
+
 int pro__linux_root_open_file(struct pro_port *port, void *root, const char *name, unsigned flags,
 		pro_handle *handle, struct pro_file_status *status)
 {
@@ -128,10 +142,15 @@ int pro__linux_root_open_file(struct pro_port *port, void *root, const char *nam
 
 	(void)port;
 	*handle = PRO_INVALID_HANDLE;
+	if (!*name)
+		name = ".";
 	int error = open_flags(flags, &system_flags);
-	if (error)
+	if (!error && !(flags & PRO_FILE_EXCLUSIVE))
+		error = refuse_unopened(fd_of_root(root), name);
+	if (error && !(error == PRO_ENOENT && (flags & PRO_FILE_CREATE)))
 		return error;
-	int fd = pro__open_beneath(fd_of_root(root), *name ? name : ".", system_flags, 0666);
+	/* Something else may have taken the name meanwhile, so its type is looked at once more. */
+	int fd = pro__open_beneath(fd_of_root(root), name, system_flags, 0666);
 	if (fd < 0)
 		return fd;
 	error = status_of_fd(fd, &found);
