@@ -17,6 +17,9 @@
 #define UNIX_PATH_AT   offsetof(struct sockaddr_un, sun_path)
 #define UNIX_PATH_ROOM (sizeof(struct sockaddr_un) - UNIX_PATH_AT)
 
+/* Of an IPv6 address: the network, a /64. A client has all addresses of it for nothing. */
+#define INET6_CLIENT_BYTES 8
+
 _Static_assert(sizeof(struct sockaddr_un) <= sizeof(((struct pro_addr *)0)->storage.bytes) &&
 					   sizeof(struct sockaddr_in6) <= sizeof(((struct pro_addr *)0)->storage.bytes),
 		"every address of these families fits");
@@ -430,9 +433,11 @@ void pro_addr_set_port(struct pro_addr *addr, uint16_t port)
 	}
 }
 
-static bool inet6_same_host(const struct sockaddr_in6 *left, const struct sockaddr_in6 *right)
+/* The same in the first `bytes` bytes, on the same interface. */
+static bool inet6_same_prefix(
+		const struct sockaddr_in6 *left, const struct sockaddr_in6 *right, size_t bytes)
 {
-	return memcmp(&left->sin6_addr, &right->sin6_addr, sizeof(left->sin6_addr)) == 0 &&
+	return memcmp(&left->sin6_addr, &right->sin6_addr, bytes) == 0 &&
 		   left->sin6_scope_id == right->sin6_scope_id;
 }
 
@@ -464,7 +469,32 @@ bool pro_addr_same_host(const struct pro_addr *left, const struct pro_addr *righ
 		return false;
 	left_inet6 = addr_mapped(left);
 	right_inet6 = addr_mapped(right);
-	return inet6_same_host(&left_inet6, &right_inet6);
+	return inet6_same_prefix(&left_inet6, &right_inet6, sizeof(left_inet6.sin6_addr));
+}
+
+static bool is_internet(const struct pro_addr *addr)
+{
+	enum pro_family family = pro_addr_family(addr);
+
+	return family == PRO_FAMILY_INET || family == PRO_FAMILY_INET6;
+}
+
+static bool inet6_is_mapped(const struct sockaddr_in6 *inet6)
+{
+	static const unsigned char prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+	return memcmp(&inet6->sin6_addr, prefix, sizeof(prefix)) == 0;
+}
+
+bool pro_addr_same_client(const struct pro_addr *left, const struct pro_addr *right)
+{
+	if (!is_internet(left) || !is_internet(right))
+		return false;
+	struct sockaddr_in6 left_inet6 = addr_mapped(left);
+	struct sockaddr_in6 right_inet6 = addr_mapped(right);
+	bool is_inet = inet6_is_mapped(&left_inet6) || inet6_is_mapped(&right_inet6);
+	return inet6_same_prefix(&left_inet6, &right_inet6,
+			is_inet ? sizeof(left_inet6.sin6_addr) : INET6_CLIENT_BYTES);
 }
 
 static bool unix_equal(const struct pro_addr *left, const struct pro_addr *right)

@@ -56,10 +56,14 @@ PRO_API uint16_t pro_addr_port(const struct pro_addr *addr);
 PRO_API void pro_addr_set_port(struct pro_addr *addr, uint16_t port);
 /* Same family, host and port, or same path. [any thread] Since 0.1. */
 PRO_API bool pro_addr_equal(const struct pro_addr *left, const struct pro_addr *right);
-/* Same host, whatever the port: what a limit per client address compares. An IPv4 address and its
- * form in IPv6 are the same host; UNIX-domain addresses are all of this one. [any thread] Since
- * 0.1. */
+/* Same host, whatever the port. An IPv4 address and its form in IPv6 are the same host; UNIX-domain
+ * addresses are all of this one. [any thread] Since 0.1. */
 PRO_API bool pro_addr_same_host(const struct pro_addr *left, const struct pro_addr *right);
+/* Whether a limit per client address counts both as one client: the same host in IPv4 (or its form
+ * in IPv6), the same /64 network on the same interface in IPv6, where a client picks the rest of
+ * its address at will. False for UNIX-domain and empty addresses, which do not tell the client.
+ * [any thread] Since 0.1. */
+PRO_API bool pro_addr_same_client(const struct pro_addr *left, const struct pro_addr *right);
 
 PRO_END_DECLS
 

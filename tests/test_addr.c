@@ -421,6 +421,40 @@ START_TEST(same_host_ignores_the_port)
 }
 END_TEST
 
+START_TEST(a_client_has_a_whole_network_of_ipv6)
+{
+	static const struct {
+		const char *left;
+		const char *right;
+		bool is_same;
+	} pairs[] = {{"192.0.2.1:1", "192.0.2.1:2", true}, {"192.0.2.1:1", "192.0.2.2:1", false},
+			{"[2001:db8::1]:1", "[2001:db8::1]:2", true},
+			{"[2001:db8::1]:1", "[2001:db8::ffff:ffff:ffff:ffff]:1", true},
+			{"[2001:db8:0:1::]:1", "[2001:db8:0:1:8000::]:1", true},
+			{"[2001:db8::1]:1", "[2001:db8:0:1::1]:1", false},
+			{"[fe80::1%1]:1", "[fe80::2%1]:1", true}, {"[fe80::1%1]:1", "[fe80::1%2]:1", false},
+			{"[::ffff:192.0.2.1]:1", "192.0.2.1:2", true},
+			{"[::ffff:192.0.2.1]:1", "[::ffff:192.0.2.1]:2", true},
+			{"[::ffff:192.0.2.1]:1", "[::ffff:192.0.2.2]:1", false},
+			{"[::ffff:192.0.2.2]:1", "192.0.2.1:1", false}, {"[::1]:1", "0.0.0.1:1", false},
+			{"[::1]:1", "[::ffff:0.0.0.1]:1", false}, {"unix:/a", "unix:/a", false},
+			{"unix:/a", "127.0.0.1:1", false}};
+	struct pro_addr empty = {.length = 0};
+
+	for (size_t i = 0; i < COUNT(pairs); i++) {
+		struct pro_addr left = parsed(pairs[i].left);
+		struct pro_addr right = parsed(pairs[i].right);
+
+		ck_assert_msg(pro_addr_same_client(&left, &right) == pairs[i].is_same, "%s %s",
+				pairs[i].left, pairs[i].right);
+		ck_assert(pro_addr_same_client(&right, &left) == pairs[i].is_same);
+		ck_assert(!pro_addr_same_client(&left, &empty));
+		ck_assert(!pro_addr_same_client(&empty, &left));
+	}
+	ck_assert(!pro_addr_same_client(&empty, &empty));
+}
+END_TEST
+
 START_TEST(ports_are_set)
 {
 	struct pro_addr inet = parsed("192.0.2.1:80");
@@ -467,6 +501,7 @@ int main(void)
 	tcase_add_test(tcase, names_that_cannot_exist_are_not_found);
 	tcase_add_test(tcase, equal_is_family_host_and_port);
 	tcase_add_test(tcase, same_host_ignores_the_port);
+	tcase_add_test(tcase, a_client_has_a_whole_network_of_ipv6);
 	tcase_add_test(tcase, ports_are_set);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);

@@ -130,7 +130,7 @@ int main(int argc, char **argv)
 					.number_max = 1000000},
 			{.name = "--max-per-address",
 					.value = "N",
-					.help = "clients at once from one address (1024)",
+					.help = "clients at once from one IPv4 address or IPv6 /64 (1024)",
 					.number = &chat.sessions_per_address_max,
 					.number_min = 1,
 					.number_max = 1000000},

@@ -162,16 +162,13 @@ static void session_name_guest(struct session *session)
 	session->has_name = true;
 }
 
-/* How many sessions come from the host of `remote`; all clients of a UNIX-domain socket are from
- * this host, and not counted. */
-static unsigned chat_count_host(const struct chat *chat, const struct pro_addr *remote)
+/* How many sessions there are of the client at `remote`. */
+static unsigned chat_count_client(const struct chat *chat, const struct pro_addr *remote)
 {
 	unsigned count = 0;
 
-	if (pro_addr_family(remote) == PRO_FAMILY_UNIX)
-		return 0;
 	for (const struct session *session = chat->sessions; session; session = session->next)
-		count += pro_addr_same_host(&session->service.remote, remote);
+		count += pro_addr_same_client(&session->service.remote, remote);
 	return count;
 }
 
@@ -182,7 +179,7 @@ static const char *session_refusal(const struct session *session)
 
 	if (chat->is_stopping)
 		return "stopping";
-	if (chat_count_host(chat, &session->service.remote) >= chat->sessions_per_address_max)
+	if (chat_count_client(chat, &session->service.remote) >= chat->sessions_per_address_max)
 		return "too many connections from one address";
 	return NULL;
 }

@@ -143,7 +143,7 @@ int main(int argc, char **argv)
 					.number_max = 1000000, .help = "more are closed at once; default 4096"},
 			{"--max-per-address", .value = "N", .number = &server.sessions_per_address_max,
 					.number_min = 1, .number_max = 1000000,
-					.help = "so are more from one address; default 1024"},
+					.help = "so are more from one IPv4 address or IPv6 /64; default 1024"},
 			sample_threads_option(&server.loops),
 			sample_concurrency_option(&server.loops),
 			sample_group_option(&server.loops),

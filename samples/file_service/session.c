@@ -294,17 +294,13 @@ void session_forget(struct session *session)
 	session_free(session);
 }
 
-/* Whether there are more from its address than may be. All clients of a UNIX-domain socket are from
- * this host, and not counted. */
+/* Whether there are more of its client than may be. */
 static bool session_is_one_too_many(const struct session *session)
 {
-	const struct pro_addr *remote = &session->service.remote;
 	unsigned count = 0;
 
-	if (pro_addr_family(remote) == PRO_FAMILY_UNIX)
-		return false;
 	for (const struct session *known = session->server->sessions; known; known = known->next)
-		count += pro_addr_same_host(&known->service.remote, remote);
+		count += pro_addr_same_client(&known->service.remote, &session->service.remote);
 	return count > session->server->sessions_per_address_max;
 }
 
