@@ -493,8 +493,8 @@ bool pro_addr_same_client(const struct pro_addr *left, const struct pro_addr *ri
 	struct sockaddr_in6 left_inet6 = addr_mapped(left);
 	struct sockaddr_in6 right_inet6 = addr_mapped(right);
 	bool is_inet = inet6_is_mapped(&left_inet6) || inet6_is_mapped(&right_inet6);
-	return inet6_same_prefix(&left_inet6, &right_inet6,
-			is_inet ? sizeof(left_inet6.sin6_addr) : INET6_CLIENT_BYTES);
+	return inet6_same_prefix(
+			&left_inet6, &right_inet6, is_inet ? sizeof(left_inet6.sin6_addr) : INET6_CLIENT_BYTES);
 }
 
 static bool unix_equal(const struct pro_addr *left, const struct pro_addr *right)

@@ -341,8 +341,8 @@ START_TEST(a_fifo_is_refused_without_being_opened)
 
 	ck_assert_int_ge(inotify_add_watch(watcher, path_of("root/fifo"), IN_OPEN), 0);
 	for (size_t i = 0; i < sizeof(all_flags) / sizeof(all_flags[0]); i++)
-		ck_assert_int_eq(world->root_open_file(NULL, root, "fifo", all_flags[i], &handle, NULL),
-				PRO_EACCES);
+		ck_assert_int_eq(
+				world->root_open_file(NULL, root, "fifo", all_flags[i], &handle, NULL), PRO_EACCES);
 	ck_assert(read(watcher, &event, sizeof(event)) < 0 && errno == EAGAIN);
 	int fd = open(path_of("root/fifo"), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	ck_assert_int_eq(read(watcher, &event, sizeof(event)), sizeof(event));

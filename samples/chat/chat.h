@@ -149,8 +149,7 @@ struct chat {
 	struct pro_asynch_timer timer;
 	struct pro_asynch_acceptor acceptor;
 	struct sample_loops loops;
-	atomic_uint places_taken; /* sessions from their making to their end */
-	unsigned sessions_max;
+	struct sample_limits limits; /* a place is taken from a session's making to its end */
 
 	/* The handler's. */
 	struct names names; /* of sessions */
@@ -161,7 +160,6 @@ struct chat {
 	struct session *dropped;
 	uint64_t guest_number; /* the last one given */
 	unsigned session_count;
-	unsigned sessions_per_address_max;
 	bool is_stopping;
 };
 

@@ -98,9 +98,15 @@ static int chat_run(struct chat *chat)
 	sample_log("stopping, %u connected", chat->session_count);
 	pro_proactor_reset_event_loop(chat->loops.proactor);
 	error = pro_handler_wakeup(&chat->handler);
-	if (error)
-		return error;
-	return sample_loops_run(&chat->loops, PRO_NO_TIMEOUT);
+	return error ? error : sample_loops_run(&chat->loops, PRO_NO_TIMEOUT);
+}
+
+/* False after a failure, which has been logged. */
+static bool chat_serve(struct chat *chat, const char *listen, const struct pro_addr *addr)
+{
+	return sample_succeeded(listen, chat_open(chat, addr)) &&
+		   sample_print_listening(pro_asynch_acceptor_addr(&chat->acceptor)) &&
+		   sample_succeeded("serving", chat_run(chat));
 }
 
 /* Whose close the chat was not told any more is freed here, when nothing runs. */
@@ -115,25 +121,13 @@ static int chat_close(struct chat *chat)
 
 int main(int argc, char **argv)
 {
-	static struct chat chat = {.sessions_max = 4096, .sessions_per_address_max = 1024};
+	static struct chat chat = {.limits = SAMPLE_LIMITS};
 	const char *listen = "127.0.0.1:5000";
 	const struct sample_option options[] = {
-			{.name = "--listen",
-					.value = "HOST:PORT",
-					.help = "where to listen, or unix:PATH; port 0 picks one (127.0.0.1:5000)",
-					.text = &listen},
-			{.name = "--max-connections",
-					.value = "N",
-					.help = "clients at once; further ones are closed (4096)",
-					.number = &chat.sessions_max,
-					.number_min = 1,
-					.number_max = 1000000},
-			{.name = "--max-per-address",
-					.value = "N",
-					.help = "clients at once from one IPv4 address or IPv6 /64 (1024)",
-					.number = &chat.sessions_per_address_max,
-					.number_min = 1,
-					.number_max = 1000000},
+			{"--listen", .value = "HOST:PORT", .text = &listen,
+					.help = "default 127.0.0.1:5000; port 0 picks one; or unix:PATH"},
+			sample_connections_option(&chat.limits),
+			sample_per_address_option(&chat.limits),
 			sample_threads_option(&chat.loops),
 			sample_concurrency_option(&chat.loops),
 			sample_group_option(&chat.loops),
@@ -152,23 +146,13 @@ int main(int argc, char **argv)
 			.loops = &chat.loops,
 	};
 	struct pro_addr addr;
-
 	int status = sample_parse(&usage, argc, argv);
+
 	if (status >= 0)
 		return status;
-	if (!sample_resolve(&addr, listen))
+	if (!sample_resolve(&addr, listen) || !sample_loops_open(&chat.loops, true))
 		return SAMPLE_FAILED;
-	if (!sample_loops_open(&chat.loops, true))
-		return SAMPLE_FAILED;
-	status = SAMPLE_FAILED;
-	int error = chat_open(&chat, &addr);
-	if (!error && sample_print_listening(pro_asynch_acceptor_addr(&chat.acceptor))) {
-		error = chat_run(&chat);
-		status = error ? SAMPLE_FAILED : SAMPLE_OK;
-	}
-	if (error)
-		sample_log("%s: %s", listen, pro_error_text(error));
-	if (chat_close(&chat) != SAMPLE_OK)
-		status = SAMPLE_FAILED;
-	return status;
+	bool is_served = chat_serve(&chat, listen, &addr);
+	status = chat_close(&chat);
+	return is_served ? status : SAMPLE_FAILED;
 }

@@ -179,7 +179,7 @@ static const char *session_refusal(const struct session *session)
 
 	if (chat->is_stopping)
 		return "stopping";
-	if (chat_count_client(chat, &session->service.remote) >= chat->sessions_per_address_max)
+	if (chat_count_client(chat, &session->service.remote) >= chat->limits.per_address_max)
 		return "too many connections from one address";
 	return NULL;
 }

@@ -106,26 +106,16 @@ static const struct pro_service_handler_vtbl session_vtbl = {
 		.open = session_open,
 };
 
-static bool chat_take_place(struct chat *chat)
-{
-	if (atomic_fetch_add(&chat->places_taken, 1) < chat->sessions_max)
-		return true;
-	atomic_fetch_sub(&chat->places_taken, 1);
-	return false;
-}
-
 struct pro_service_handler *session_create(struct chat *chat, struct pro_proactor *proactor)
 {
 	struct session *session;
 
-	if (!chat_take_place(chat)) {
-		sample_log("refused a connection: %u are there", chat->sessions_max);
+	if (!sample_limits_enter(&chat->limits))
 		return NULL;
-	}
 	session = calloc(1, sizeof(*session));
 	if (!session || pro_service_handler_init(&session->service, &session_vtbl, proactor)) {
 		sample_log("refused a connection: out of memory");
-		atomic_fetch_sub(&chat->places_taken, 1);
+		sample_limits_leave(&chat->limits);
 		free(session);
 		return NULL;
 	}
@@ -137,6 +127,6 @@ struct pro_service_handler *session_create(struct chat *chat, struct pro_proacto
 
 void session_free(struct session *session)
 {
-	atomic_fetch_sub(&session->chat->places_taken, 1);
+	sample_limits_leave(&session->chat->limits);
 	free(session);
 }

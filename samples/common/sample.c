@@ -166,6 +166,13 @@ int sample_proactor_destroy(struct pro_proactor *proactor)
 	return SAMPLE_OK;
 }
 
+bool sample_succeeded(const char *what, int error)
+{
+	if (error)
+		sample_log("%s: %s", what, pro_error_text(error));
+	return !error;
+}
+
 bool sample_resolve(struct pro_addr *addr, const char *text)
 {
 	char quoted[PRO_HOST_MAX + 64];

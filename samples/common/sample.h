@@ -10,6 +10,8 @@
 #include <proactor/asynch_acceptor.h>
 #include <proactor/proactor_group.h>
 
+#include <stdatomic.h>
+
 /* Exit statuses of all samples. */
 enum { SAMPLE_OK = 0, SAMPLE_FAILED = 1, SAMPLE_USAGE = 2 };
 
@@ -56,8 +58,8 @@ char *sample_quote(const void *bytes, size_t length, char *quoted, size_t size);
 /* Fills the default options, and the log: sample_log. */
 void sample_proactor_options_init(struct pro_proactor_options *options);
 
-/* A proactor whose loop ends on SIGINT and SIGTERM, and which logs what is in flight on SIGUSR1
- * (Windows: Ctrl-Break); `options` NULL: those of
+/* A proactor whose loop ends on SIGINT, SIGTERM and SIGHUP (but not under nohup), and which logs
+ * what is in flight on SIGUSR1 (Windows: Ctrl-Break); `options` NULL: those of
  * sample_proactor_options_init; `log_port` logs the port it chose. SIGPIPE is ignored, for the sake
  * of stdout and stderr; the library itself never raises it. NULL after a failure, which has been
  * logged. Once a program. */
@@ -106,11 +108,36 @@ int sample_loops_run(struct sample_loops *loops, int64_t limit_ms);
 /* Stops the group, then as sample_proactor_destroy. */
 int sample_loops_close(struct sample_loops *loops);
 
+/* How many clients a service lets in. Begins as SAMPLE_LIMITS. */
+struct sample_limits {
+	unsigned connections_max; /* --max-connections */
+	unsigned per_address_max; /* --max-per-address; the service counts by pro_addr_same_client */
+	atomic_uint connections;  /* that are there, or being made */
+};
+
+#define SAMPLE_LIMITS                                                                              \
+	{                                                                                              \
+		.connections_max = 4096, .per_address_max = 1024                                           \
+	}
+#define SAMPLE_CONNECTIONS_MAX 1000000
+
+struct sample_option sample_connections_option(struct sample_limits *limits);
+struct sample_option sample_per_address_option(struct sample_limits *limits);
+
+/* Takes a place for one more connection; false when there is none, which has been logged. [any
+ * thread] */
+bool sample_limits_enter(struct sample_limits *limits);
+/* Gives the place up. [any thread] */
+void sample_limits_leave(struct sample_limits *limits);
+
 /* Parses or, at start-up only, looks up what --listen was given. False after a failure, which has
  * been logged. */
 bool sample_resolve(struct pro_addr *addr, const char *text);
 
 /* "listening on 127.0.0.1:5000\n" to stdout, flushed: the first line there. Scripts wait for it. */
 bool sample_print_listening(const struct pro_addr *addr);
+
+/* Whether `error` is none; logs it as what became of `what` otherwise. */
+bool sample_succeeded(const char *what, int error);
 
 #endif

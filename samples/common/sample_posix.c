@@ -33,6 +33,7 @@ static void handle_signal(int signal_number)
 
 void sample_system_mind_signals(void (*stop)(void), void (*dump)(void))
 {
+	struct sigaction old_action;
 	struct sigaction action;
 
 	stop_program = stop;
@@ -42,6 +43,12 @@ void sample_system_mind_signals(void (*stop)(void), void (*dump)(void))
 	action.sa_handler = handle_signal;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	/* The terminal was closed; nohup wants that ignored. */
+	sigaction(SIGHUP, NULL, &old_action);
+	if (old_action.sa_handler != SIG_IGN)
+		sigaction(SIGHUP, &action, NULL);
+	/* A dump changes nothing: what is being written to stdout or stderr goes on behind it. */
+	action.sa_flags = SA_RESTART;
 	sigaction(SIGUSR1, &action, NULL);
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);

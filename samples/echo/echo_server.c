@@ -87,14 +87,14 @@ static const struct pro_asynch_acceptor_vtbl acceptor_vtbl = {
 		.make_handler = acceptor_make_handler,
 };
 
-static int serve(struct sample_loops *loops, const struct pro_addr *address)
+/* False after a failure, which has been logged. */
+static bool serve(struct sample_loops *loops, const char *listen, const struct pro_addr *addr)
 {
 	static struct pro_asynch_acceptor acceptor; /* the loop's until the proactor is destroyed */
-	int error = sample_loops_accept(loops, &acceptor, &acceptor_vtbl, address);
 
-	if (!error && !sample_print_listening(pro_asynch_acceptor_addr(&acceptor)))
-		error = PRO_EIO;
-	return error ? error : sample_loops_run(loops, PRO_NO_TIMEOUT);
+	return sample_succeeded(listen, sample_loops_accept(loops, &acceptor, &acceptor_vtbl, addr)) &&
+		   sample_print_listening(pro_asynch_acceptor_addr(&acceptor)) &&
+		   sample_succeeded("serving", sample_loops_run(loops, PRO_NO_TIMEOUT));
 }
 
 int main(int argc, char **argv)
@@ -115,16 +115,14 @@ int main(int argc, char **argv)
 			.option_count = sizeof(options) / sizeof(options[0]),
 			.loops = &loops,
 	};
-	struct pro_addr address;
+	struct pro_addr addr;
 	int status = sample_parse(&usage, argc, argv);
 
 	if (status >= 0)
 		return status;
-	if (!sample_resolve(&address, listen) || !sample_loops_open(&loops, true))
+	if (!sample_resolve(&addr, listen) || !sample_loops_open(&loops, true))
 		return SAMPLE_FAILED;
-	int error = serve(&loops, &address);
-	if (error)
-		sample_log("%s: %s", listen, pro_error_text(error));
+	bool is_served = serve(&loops, listen, &addr);
 	status = sample_loops_close(&loops);
-	return error ? SAMPLE_FAILED : status;
+	return is_served ? status : SAMPLE_FAILED;
 }

@@ -1,6 +1,4 @@
 /* The file server: sends files to clients of two protocols on one port. See --help. */
-#include <proactor/error.h>
-
 #include "session.h"
 
 static struct file_service *service_from_handler(struct pro_handler *handler)
@@ -13,11 +11,7 @@ static struct pro_service_handler *acceptor_make_handler(struct pro_asynch_accep
 	struct file_service *server = pro_container_of(acceptor, struct file_service, acceptor);
 	struct session *session = session_create(server, pro_asynch_acceptor_proactor(acceptor));
 
-	if (!session) {
-		sample_log("connection refused: %u sessions", atomic_load(&server->places_taken));
-		return NULL;
-	}
-	return &session->service;
+	return session ? &session->service : NULL;
 }
 
 static const struct pro_asynch_acceptor_vtbl acceptor_vtbl = {
@@ -73,15 +67,10 @@ static int service_open(struct file_service *server, const struct pro_addr *addr
 
 /* Serves until Ctrl-C, then drains: for the stop timeout, or until the next Ctrl-C. What is left
  * then is closed with the proactor. */
-static int serve(struct file_service *server, const struct pro_addr *address)
+static int service_run(struct file_service *server)
 {
-	int error = service_open(server, address);
+	int error = sample_loops_run(&server->loops, PRO_NO_TIMEOUT);
 
-	if (error)
-		return error;
-	if (!sample_print_listening(pro_asynch_acceptor_addr(&server->acceptor)))
-		return PRO_EIO;
-	error = sample_loops_run(&server->loops, PRO_NO_TIMEOUT);
 	if (error)
 		return error;
 	pro_proactor_reset_event_loop(server->loops.proactor);
@@ -89,21 +78,19 @@ static int serve(struct file_service *server, const struct pro_addr *address)
 	return error ? error : sample_loops_run(&server->loops, (int64_t)server->stop_timeout_s * 1000);
 }
 
-/* Opens what the service stands on, serves, and closes it again. */
-static int run(struct file_service *server, const char *listen, const char *root)
+/* False after a failure, which has been logged. */
+static bool service_serve(struct file_service *server, const char *root, const char *listen,
+		const struct pro_addr *addr)
 {
-	struct pro_addr address;
+	return sample_succeeded(
+				   root, pro_file_root_open(server->loops.proactor, root, &server->root)) &&
+		   sample_succeeded(listen, service_open(server, addr)) &&
+		   sample_print_listening(pro_asynch_acceptor_addr(&server->acceptor)) &&
+		   sample_succeeded("serving", service_run(server));
+}
 
-	if (!sample_resolve(&address, listen) || !sample_loops_open(&server->loops, true))
-		return SAMPLE_FAILED;
-	int error = pro_file_root_open(server->loops.proactor, root, &server->root);
-	if (error) {
-		sample_log("%s: %s", root, pro_error_text(error));
-	} else {
-		error = serve(server, &address);
-		if (error)
-			sample_log("%s: %s", listen, pro_error_text(error));
-	}
+static int service_close(struct file_service *server)
+{
 	/* No session is left that could open a file. */
 	pro_proactor_group_stop(server->loops.group);
 	pro_file_root_close(server->root);
@@ -111,7 +98,7 @@ static int run(struct file_service *server, const char *listen, const char *root
 	/* Whose end the service was not told any more. */
 	while (status == SAMPLE_OK && server->sessions)
 		session_forget(server->sessions);
-	return error ? SAMPLE_FAILED : status;
+	return status;
 }
 
 int main(int argc, char **argv)
@@ -120,8 +107,7 @@ int main(int argc, char **argv)
 			.request_timeout_s = 10,
 			.stall_timeout_s = 60,
 			.stop_timeout_s = 5,
-			.sessions_max = 4096,
-			.sessions_per_address_max = 1024,
+			.limits = SAMPLE_LIMITS,
 	};
 	const char *listen = "127.0.0.1:8182";
 	const char *root = ".";
@@ -139,11 +125,8 @@ int main(int argc, char **argv)
 			{"--stop-timeout", .value = "SECONDS", .number = &server.stop_timeout_s,
 					.number_min = 0, .number_max = 86400,
 					.help = "for answers under way at Ctrl-C; default 5"},
-			{"--max-connections", .value = "N", .number = &server.sessions_max, .number_min = 1,
-					.number_max = 1000000, .help = "more are closed at once; default 4096"},
-			{"--max-per-address", .value = "N", .number = &server.sessions_per_address_max,
-					.number_min = 1, .number_max = 1000000,
-					.help = "so are more from one IPv4 address or IPv6 /64; default 1024"},
+			sample_connections_option(&server.limits),
+			sample_per_address_option(&server.limits),
 			sample_threads_option(&server.loops),
 			sample_concurrency_option(&server.loops),
 			sample_group_option(&server.loops),
@@ -160,7 +143,14 @@ int main(int argc, char **argv)
 			.option_count = sizeof(options) / sizeof(options[0]),
 			.loops = &server.loops,
 	};
+	struct pro_addr addr;
 	int status = sample_parse(&usage, argc, argv);
 
-	return status >= 0 ? status : run(&server, listen, root);
+	if (status >= 0)
+		return status;
+	if (!sample_resolve(&addr, listen) || !sample_loops_open(&server.loops, true))
+		return SAMPLE_FAILED;
+	bool is_served = service_serve(&server, root, listen, &addr);
+	status = service_close(&server);
+	return is_served ? status : SAMPLE_FAILED;
 }

@@ -9,8 +9,6 @@
 #include <proactor/asynch_acceptor.h>
 #include <proactor/file.h>
 
-#include <stdatomic.h>
-
 #include "../common/sample.h"
 
 struct session;
@@ -20,14 +18,12 @@ struct file_service {
 	struct pro_asynch_acceptor acceptor;
 	struct sample_loops loops;
 	struct pro_file_root *root;
-	unsigned request_timeout_s; /* for a whole request, from the end of the one before */
-	unsigned stall_timeout_s;   /* for a client that takes nothing of an answer */
-	unsigned stop_timeout_s;    /* for answers under way when it is to stop */
-	unsigned sessions_max;
-	unsigned sessions_per_address_max;
+	unsigned request_timeout_s;  /* for a whole request, from the end of the one before */
+	unsigned stall_timeout_s;    /* for a client that takes nothing of an answer */
+	unsigned stop_timeout_s;     /* for answers under way when it is to stop */
+	struct sample_limits limits; /* a place is taken from a session's making to its end */
 
-	atomic_uint places_taken; /* sessions from their making to their end */
-	atomic_bool is_draining;  /* answers that are under way are finished, nothing is begun */
+	atomic_bool is_draining; /* answers that are under way are finished, nothing is begun */
 
 	/* The handler's. */
 	struct session *sessions;

@@ -42,8 +42,10 @@ static void answer_with_file(struct answer *answer, const struct http_request *r
 	response->status = status_of_conditions(request, response->modified_s);
 	if (response->status)
 		return;
-	/* The client has a part of another version: it needs the whole. */
-	if (request->has_if_range && request->if_range != response->modified_s)
+	/* The client has a part of another version: it needs the whole. It may have one of this second
+	 * that is not over, in which the file may have changed twice. */
+	if (request->has_if_range &&
+			(request->if_range != response->modified_s || response->modified_s >= answer->now_s))
 		range.kind = HTTP_RANGE_NONE;
 	switch (http_range_resolve(&range, status->size, &response->offset, &response->length)) {
 	case HTTP_RANGE_WHOLE:

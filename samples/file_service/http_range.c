@@ -60,8 +60,10 @@ enum http_range_outcome http_range_resolve(
 		*count = (range->last < size ? range->last + 1 : size) - range->first;
 		return HTTP_RANGE_PART;
 	case HTTP_RANGE_SUFFIX:
-		if (range->last == 0 || size == 0)
+		if (range->last == 0)
 			return HTTP_RANGE_UNSATISFIABLE;
+		if (size == 0) /* it has them all, but a part has at least one byte */
+			return HTTP_RANGE_WHOLE;
 		*count = range->last < size ? range->last : size;
 		*offset = size - *count;
 		return HTTP_RANGE_PART;

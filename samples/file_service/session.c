@@ -220,7 +220,7 @@ static void session_handle_wakeup(struct pro_handler *handler)
 static void session_free(struct session *session)
 {
 	pro_message_block_release(session->page);
-	atomic_fetch_sub(&session->server->places_taken, 1);
+	sample_limits_leave(&session->server->limits);
 	free(session);
 }
 
@@ -245,12 +245,14 @@ static const struct pro_service_handler_vtbl session_vtbl = {
 
 struct session *session_create(struct file_service *server, struct pro_proactor *proactor)
 {
-	struct session *session = NULL;
+	struct session *session;
 
-	if (atomic_fetch_add(&server->places_taken, 1) < server->sessions_max)
-		session = malloc(sizeof(*session));
+	if (!sample_limits_enter(&server->limits))
+		return NULL;
+	session = malloc(sizeof(*session));
 	if (!session || pro_service_handler_init(&session->service, &session_vtbl, proactor)) {
-		atomic_fetch_sub(&server->places_taken, 1);
+		sample_log("refused a connection: out of memory");
+		sample_limits_leave(&server->limits);
 		free(session);
 		return NULL;
 	}
@@ -301,7 +303,7 @@ static bool session_is_one_too_many(const struct session *session)
 
 	for (const struct session *known = session->server->sessions; known; known = known->next)
 		count += pro_addr_same_client(&known->service.remote, &session->service.remote);
-	return count > session->server->sessions_per_address_max;
+	return count > session->server->limits.per_address_max;
 }
 
 void session_told(const struct pro_post_result *result)

@@ -68,8 +68,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	second.data += first.size;
 	second.size -= first.size;
 	sim = client_world(&chat->loops.proactor);
-	chat->sessions_max = 8;
-	chat->sessions_per_address_max = 8;
+	chat->limits.connections_max = 8;
+	chat->limits.per_address_max = 8;
 	CHECK(pro_addr_parse(&addr, CLIENT_TARGET) == 0);
 	CHECK(chat_open(chat, &addr) == 0);
 	client_start(&clients[0], sim, first, piece);

@@ -47,8 +47,7 @@ static void check_session(struct input input, size_t piece)
 	struct file_service server = {
 			.request_timeout_s = 10,
 			.stall_timeout_s = 60,
-			.sessions_max = 4,
-			.sessions_per_address_max = 4,
+			.limits = {.connections_max = 4, .per_address_max = 4},
 	};
 	struct pro_sim *sim = client_world(&server.loops.proactor);
 	struct pro_addr addr;
@@ -65,7 +64,7 @@ static void check_session(struct input input, size_t piece)
 	client_end_world(sim);
 	while (server.sessions)
 		session_forget(server.sessions);
-	CHECK(atomic_load(&server.places_taken) == 0);
+	CHECK(atomic_load(&server.limits.connections) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -485,7 +485,7 @@ MUTANTS = [
     ("file_body_taken_for_a_request", "wrong data", "samples/file_service/session.c",
      "\tsession->input.rd += (size_t)dropped;\n", ""),
     ("file_place_never_free_again", "busy for ever", "samples/file_service/session.c",
-     "\tatomic_fetch_sub(&session->server->places_taken, 1);\n\tfree(session);\n}\n", "\tfree(session);\n}\n"),
+     "\tsample_limits_leave(&session->server->limits);\n\tfree(session);\n}\n", "\tfree(session);\n}\n"),
 
     # ---- streams that hardly move, and blocks that are kept ----
     ("second_cancel_ignored", "cancel lost", "proactor/operation.c",

@@ -740,6 +740,21 @@ def terminate_tells_everyone_and_ends_in_order():
 
 
 @test
+def terminal_that_is_closed_tells_everyone_and_ends_in_order():
+    stopped_by(signal.SIGHUP)
+
+
+@test
+def server_under_nohup_outlives_its_terminal():
+    ignore = [sys.executable, "-c", "import os, signal, sys\n"
+              "signal.signal(signal.SIGHUP, signal.SIG_IGN)\nos.execv(sys.argv[1], sys.argv[1:])"]
+    with Server("chat_server", before=ignore) as server:
+        ann = Chatter(server, "ann")
+        server.process.send_signal(signal.SIGHUP)
+        equal(ann.ask("/rooms"), "* rooms: lobby (1)")
+
+
+@test
 def stop_does_not_wait_for_ever_for_one_who_does_not_read():
     server = Server("chat_server")
     ann = Chatter(server, "ann")

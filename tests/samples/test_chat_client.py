@@ -306,7 +306,7 @@ def two_in_terminals_talk_and_leave():
 @test
 def interrupt_ends_it_in_order():
     with Server("chat_server") as server:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with ClientProcess(server.listen) as client:
                 check(b" joined lobby" in read_line(client.output))
                 client.process.send_signal(number)
@@ -363,6 +363,31 @@ def full_stdout_ends_it_with_a_word():
         equal(client.returncode, 1)
         check(b"stdout can not be written" in err, err)
         connection.close()
+
+
+@test
+def dump_does_not_cut_what_is_being_printed():
+    lines = b"".join(b"%079d\n" % number for number in range(1000))
+    with FakeServer() as server:
+        client = subprocess.Popen([program("chat_client"), server.name], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        output = client.stdout.fileno()
+        fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, 4096)
+        connection = server.accept()
+        connection.sendall(lines)
+
+        def waits_for_its_reader():
+            unread = fcntl.ioctl(output, termios.FIONREAD, b"\0\0\0\0")
+            with open("/proc/%d/stat" % client.pid) as file:
+                state = file.read().rsplit(")", 1)[1].split()[0]
+            return int.from_bytes(unread, sys.byteorder) == 4096 and state == "S"
+        for _ in range(10):
+            wait_until(waits_for_its_reader, "a full pipe")
+            client.send_signal(signal.SIGUSR1)
+        connection.close()
+        printed, log = client.communicate(timeout=DEADLINE)
+        equal((client.returncode, printed == lines), (0, True))
+        check(b"in flight" in log, log)
 
 
 if __name__ == "__main__":

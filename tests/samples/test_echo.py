@@ -209,6 +209,12 @@ def the_command_line_is_checked():
         done = subprocess.run([path, "--listen", server.listen], stderr=subprocess.PIPE,
                               timeout=DEADLINE)
         equal(done.returncode, 1)
+        check(done.stderr.count(b"address in use") == 1, done.stderr)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([path, "--listen", "127.0.0.1:0"], stdout=full, stderr=subprocess.PIPE,
+                              timeout=DEADLINE)
+    equal(done.returncode, 1)
+    equal(done.stderr.splitlines()[1:], [b"echo_server: stdout can not be written"])
 
 
 if __name__ == "__main__":

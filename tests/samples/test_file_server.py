@@ -305,6 +305,21 @@ def ranges_are_sent_as_parts():
                              ("Sun, 06 Nov 1994 08:49:38 GMT", 200), ("\"tag\"", 200)):
             response = ask(client, "/hello.txt", "Range: bytes=1-2", "If-Range: " + date)
             equal((date, response.status), (date, status))
+        response = ask(client, "/empty.txt", "Range: bytes=-5")
+        equal((response.status, response.body), (200, b""))
+
+
+@test
+def a_file_of_this_very_second_has_no_parts_to_go_on_with():
+    write("new.txt", HELLO)
+    now = int(time.time())
+    os.utime(path("new.txt"), (now + 1000, now + 1000))  # which is told as this second
+    with file_server() as server:
+        client = Client(server)
+        for second in range(now - 1, now + 4):
+            response = ask(client, "/new.txt", "Range: bytes=1-2",
+                           "If-Range: " + email.utils.formatdate(second, usegmt=True))
+            equal((second - now, response.status), (second - now, 200))
 
 
 @test
@@ -984,6 +999,32 @@ def more_connections_of_one_address_than_allowed_are_closed():
                 other.connect(server.address)
                 other.sendall(request("/hello.txt", "Connection: close"))
                 check(other.recv(65536).startswith(b"HTTP/1.1 200 "), "it is not served")
+
+
+@test
+def a_client_of_ipv4_is_one_where_ipv6_is_spoken_too():
+    if not os.path.exists("/proc/net/if_inet6"):
+        raise Skip("no IPv6 here")
+    with file_server("--max-per-address", "2", listen="[::]:0") as server:
+        port = server.address[1]
+
+        def connect(host, source):
+            client = Client.__new__(Client)
+            client.buffer = b""
+            client.socket = socket.create_connection((host, port), DEADLINE, (source, 0))
+            server.clients.append(client)
+            return client
+
+        for host, source in (("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "127.0.0.2"), ("::1", "::1")):
+            served = [connect(host, source) for _ in range(2)]
+            for client in served:
+                equal(ask(client, "/hello.txt").body, HELLO)
+            third = connect(host, source)
+            try:
+                equal(third.socket.recv(1), b"")
+            except ConnectionResetError:
+                pass
+            equal(ask(served[0], "/hello.txt").body, HELLO)
 
 
 # ---- the process ----

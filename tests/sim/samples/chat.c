@@ -416,8 +416,8 @@ static int talk_set_up(struct pro_sim *sim, void **context)
 		talk->lines = LINES_LONG;
 		talk->padding = PADDING_LONG;
 	}
-	talk->chat.sessions_max = 4096;
-	talk->chat.sessions_per_address_max = 1024;
+	talk->chat.limits.connections_max = 4096;
+	talk->chat.limits.per_address_max = 1024;
 	pro_addr_parse(&addr, SERVER);
 	error = pro_sim_proactor_create(sim, "chat", NULL, &talk->chat.loops.proactor);
 	if (!error)
@@ -472,9 +472,9 @@ static void talk_tear_down(struct pro_sim *sim, void *context)
 	talk->chat.is_stopping = true;
 	while (talk->chat.sessions)
 		session_forget(talk->chat.sessions);
-	if (!pro_sim_failure(sim) && (talk->chat.places_taken > 0 || talk->chat.rooms_first))
-		pro_sim_fail(
-				sim, "%u places and perhaps a room are left", (unsigned)talk->chat.places_taken);
+	if (!pro_sim_failure(sim) && (talk->chat.limits.connections > 0 || talk->chat.rooms_first))
+		pro_sim_fail(sim, "%u places and perhaps a room are left",
+				(unsigned)talk->chat.limits.connections);
 	free(talk);
 }
 

@@ -512,8 +512,8 @@ static int set_up(struct pro_sim *sim, void **context)
 	server = &service->server;
 	server->request_timeout_s = REQUEST_MS / 1000;
 	server->stall_timeout_s = 60;
-	server->sessions_max = 4096;
-	server->sessions_per_address_max = 4096;
+	server->limits.connections_max = 4096;
+	server->limits.per_address_max = 4096;
 	pro_addr_parse(&addr, SERVER);
 	error = pro_sim_proactor_create(sim, "files", NULL, &server->loops.proactor);
 	if (!error)
@@ -583,8 +583,8 @@ static void service_tear_down(struct pro_sim *sim, void *context)
 
 	while (service->server.sessions)
 		session_forget(service->server.sessions);
-	if (service->server.places_taken > 0 && !pro_sim_failure(sim))
-		pro_sim_fail(sim, "%u places are left", (unsigned)service->server.places_taken);
+	if (service->server.limits.connections > 0 && !pro_sim_failure(sim))
+		pro_sim_fail(sim, "%u places are left", (unsigned)service->server.limits.connections);
 	free(service);
 }
 
