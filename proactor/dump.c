@@ -91,11 +91,11 @@ static void dump_owner(struct pro_proactor *proactor, const struct pro_owner *ow
 {
 	struct pro_list_node *node;
 
+	/* Those that a callback of another thread has been given are that thread's. */
 	dump_line(proactor, "handler %p: handle %lld, %s, %zu to be delivered, %zu posts",
 			(const void *)owner, (long long)owner->handle,
 			pro__owner_is_closing(owner) ? "closing" : "open", owner->pending,
-			count_posts(owner->posts_head) + count_posts(owner->posting) +
-					count_posts(atomic_load(&owner->posts)));
+			count_posts(owner->posts_head) + count_posts(atomic_load(&owner->posts)));
 	for (node = owner->flights.next; node != &owner->flights; node = node->next)
 		dump_operation(proactor, pro_container_of(node, struct pro_operation, flight_link));
 }

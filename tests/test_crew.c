@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <proactor/asynch_timer.h>
 #include <proactor/asynch_write_stream.h>
@@ -145,6 +146,63 @@ START_TEST(posts_keep_the_order_of_each_poster_and_do_not_overlap)
 	await_done();
 	close_crew();
 	free(postings);
+}
+END_TEST
+
+/* ---- what a dump may look at ---- */
+
+static struct pro_message_block told_posts[3];
+static unsigned told_count;
+static sem_t dump_ended;
+static char dump_of_handler[256];
+
+static void keep_handler_line(void *context, const char *line)
+{
+	(void)context;
+	if (!line)
+		sem_post(&dump_ended);
+	else if (strncmp(line, "handler ", strlen("handler ")) == 0)
+		snprintf(dump_of_handler, sizeof(dump_of_handler), "%s", line);
+}
+
+static void teller_handle_wakeup(struct pro_handler *handler)
+{
+	for (unsigned i = 0; i < 3; i++)
+		ASSERT_OK(pro_handler_post(handler, &told_posts[i], NULL));
+}
+
+/* With the first, all have been handed to this thread; another one dumps meanwhile. */
+static void teller_handle_post(struct pro_handler *handler, const struct pro_post_result *result)
+{
+	(void)handler;
+	(void)result;
+	if (told_count++ > 0)
+		return;
+	ASSERT_OK(pro_proactor_dump(proactor, keep_handler_line, NULL));
+	wait_for(&dump_ended);
+	sem_post(&done);
+}
+
+static const struct pro_handler_vtbl teller_vtbl = {
+		.handle_wakeup = teller_handle_wakeup,
+		.handle_post = teller_handle_post,
+		.handle_close = handle_close_nothing,
+};
+
+START_TEST(a_dump_leaves_alone_what_a_callback_was_given)
+{
+	struct pro_handler teller;
+
+	ck_assert_int_eq(sem_init(&dump_ended, 0, 0), 0);
+	open_crew(2, 3);
+	for (unsigned i = 0; i < 3; i++)
+		pro_message_block_init(&told_posts[i], NULL, 0);
+	ASSERT_OK(pro_handler_init(&teller, &teller_vtbl, proactor));
+	ASSERT_OK(pro_handler_wakeup(&teller));
+	await_done();
+	close_crew();
+	ck_assert_msg(strstr(dump_of_handler, " 0 posts"), "%s", dump_of_handler);
+	ck_assert_uint_eq(told_count, 3);
 }
 END_TEST
 
@@ -511,6 +569,7 @@ int main(void)
 	suite_add_case(suite, "concurrency_4", concurrency_is_never_exceeded, 2, seconds_max);
 	suite_add_case(
 			suite, "order", posts_keep_the_order_of_each_poster_and_do_not_overlap, 0, seconds_max);
+	suite_add_case(suite, "dump", a_dump_leaves_alone_what_a_callback_was_given, 0, seconds_max);
 	suite_add_case(suite, "overlap", callbacks_of_a_concurrent_handler_overlap, 0, seconds_max);
 	suite_add_case(suite, "writes", a_concurrent_handler_writes, 0, seconds_max);
 	suite_add_case(
