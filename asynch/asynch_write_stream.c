@@ -46,8 +46,8 @@ static void append(struct pro_message_block **head, struct pro_message_block **t
 
 static void write_stream_drop_unknowing(struct pro_asynch_write_stream *writer);
 
-/* What is through now is what the next callbacks report. Two events may have come at once: then the
- * first of them reports for both. */
+/* What is through now is what the next callbacks report. The event may have come twice: then it
+ * reports for both at the first. */
 static void write_stream_prepare_report(struct pro_asynch_write_stream *writer)
 {
 	writer->report_os_error = writer->failed_os_error;
@@ -60,27 +60,14 @@ static void write_stream_prepare_report(struct pro_asynch_write_stream *writer)
 	}
 }
 
-static struct pro_message_block *write_stream_take_report(struct pro_asynch_write_stream *writer)
+static void write_stream_deliver(struct pro_operation *operation)
 {
-	struct pro_message_block *head = writer->report_head;
-
-	writer->report_head = NULL;
-	return head;
-}
-
-static void write_stream_report(struct pro_asynch_write_stream *writer)
-{
-	struct pro_operation *operation = &writer->operation;
+	struct pro_asynch_write_stream *writer = write_stream_from_operation(operation);
 	struct pro_handler *handler = asynch_handler(operation);
-	bool may_overlap = handler->owner.may_overlap;
-	struct pro_message_block *block;
+	struct pro_message_block *block = writer->report_head;
 
-	if (may_overlap)
-		pro__loop_enter(handler->owner.proactor);
 	/* The writer may be gone when the last callback returns. */
-	block = write_stream_take_report(writer);
-	if (may_overlap)
-		pro__loop_leave(handler->owner.proactor);
+	writer->report_head = NULL;
 	while (block) {
 		struct pro_message_block *next = block->next;
 		struct pro_asynch_write_stream_result result = {
@@ -103,37 +90,10 @@ static void write_stream_report(struct pro_asynch_write_stream *writer)
 	}
 }
 
-static struct pro_asynch_write_stream *write_stream_from_done_event(struct pro_event *event)
-{
-	return pro_container_of(event, struct pro_asynch_write_stream, done_event);
-}
-
-static void write_stream_done_prepare(struct pro_event *event)
-{
-	struct pro_asynch_write_stream *writer = write_stream_from_done_event(event);
-
-	writer->is_reporting = false;
-	write_stream_prepare_report(writer);
-}
-
-static void write_stream_done_call(struct pro_event *event)
-{
-	write_stream_report(write_stream_from_done_event(event));
-}
-
-static const struct pro_event_vtbl write_stream_done_vtbl = {
-		.prepare = write_stream_done_prepare,
-		.call = write_stream_done_call,
-		.finish = pro__owner_release,
-};
-
 static void write_stream_report_soon(struct pro_asynch_write_stream *writer)
 {
-	if (writer->is_reporting || !writer->done_head)
-		return;
-	writer->is_reporting = true;
-	pro__owner_hold(writer->operation.owner);
-	pro__event_push(writer->operation.owner->proactor, &writer->done_event);
+	if (writer->done_head)
+		pro__operation_report(&writer->operation);
 }
 
 /* ---- the queue ---- */
@@ -348,17 +308,14 @@ static void write_stream_prepare(struct pro_operation *operation)
 {
 	struct pro_asynch_write_stream *writer = write_stream_from_operation(operation);
 
-	pro__operation_begin_callback(operation);
+	/* Else some are through, and the flight goes on with the rest. */
+	if (atomic_load_explicit(&operation->state, memory_order_relaxed) == PRO__READY)
+		pro__operation_begin_callback(operation);
 	write_stream_prepare_report(writer);
 	write_stream_go_on(writer);
 	/* The end may have been asked for between the last byte and this. */
 	if (write_stream_is_idle(writer))
 		write_stream_end_if_asked(writer);
-}
-
-static void write_stream_deliver(struct pro_operation *operation)
-{
-	write_stream_report(write_stream_from_operation(operation));
 }
 
 static void write_stream_nudge(struct pro_operation *operation)
@@ -419,8 +376,6 @@ int pro_asynch_write_stream_open(struct pro_asynch_write_stream *writer,
 			handle, handler && handler->vtbl->handle_write_stream, completion_key);
 	if (error)
 		return error;
-	writer->done_event.owner = &handler->owner;
-	writer->done_event.vtbl = &write_stream_done_vtbl;
 	writer->limit_bytes = PRO_WRITE_QUEUE_BYTES;
 	return 0;
 }

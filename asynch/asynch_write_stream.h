@@ -30,10 +30,8 @@ struct pro_asynch_write_stream {
 	struct pro_message_block *report_head; /* being reported */
 	struct pro_message_block *report_tail;
 	size_t head_sent; /* bytes of the head's message that went out */
-	struct pro_event done_event;
 	int failed_os_error;
 	int report_os_error;    /* of what is being reported */
-	bool is_reporting;      /* done_event is queued */
 	bool is_broken;         /* a message was cut: later writes fail with PRO_EPIPE */
 	bool has_failed_unseen; /* a message failed, and its callback is still to come */
 	bool is_shut_down;

@@ -140,6 +140,10 @@ void pro__operation_complete_remote(
 /* Bytes moved without the submission ending: feeds stall deadlines. [loop thread] */
 void pro__operation_progress(struct pro_operation *operation);
 
+/* Has the operation delivered though its flight goes on; at the end of a flight that comes by
+ * itself. [loop thread] */
+void pro__operation_report(struct pro_operation *operation);
+
 /* Wakes a queueing operation (vtbl->nudge) on the loop; consumes a hold of pro__owner_enter. [any
  * thread] */
 void pro__operation_nudge(struct pro_operation *operation);

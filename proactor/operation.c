@@ -57,6 +57,11 @@ static void operation_push_event(struct pro_operation *operation)
 	pro__event_push(operation->owner->proactor, &operation->event);
 }
 
+void pro__operation_report(struct pro_operation *operation)
+{
+	operation_push_event(operation);
+}
+
 /* ---- deadlines ---- */
 
 static uint64_t saturating_add(uint64_t left, uint64_t right)

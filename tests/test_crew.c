@@ -298,6 +298,80 @@ START_TEST(a_concurrent_handler_writes)
 }
 END_TEST
 
+#define LONG_BYTES (1u << 20)
+
+static unsigned char long_bytes[LONG_BYTES];
+static struct pro_message_block short_block, long_block;
+static struct pro_handler fence;
+static sem_t fence_reached;
+static atomic_bool is_reporting;
+static unsigned reported;
+static int reader_fd;
+
+static void fence_handle_wakeup(struct pro_handler *handler)
+{
+	(void)handler;
+	sem_post(&fence_reached);
+}
+
+static const struct pro_handler_vtbl fence_vtbl = {
+		.handle_wakeup = fence_handle_wakeup,
+		.handle_close = handle_close_nothing,
+};
+
+/* While the first message is reported the second one goes out, and another thread learns of it. */
+static void ordered_handle_write_stream(
+		struct pro_handler *handler, const struct pro_asynch_write_stream_result *result)
+{
+	(void)handler;
+	ck_assert(!atomic_exchange(&is_reporting, true));
+	ASSERT_OK(result->error);
+	ck_assert_ptr_eq(result->block, reported == 0 ? &short_block : &long_block);
+	if (reported++ == 0) {
+		ck_assert_uint_eq(os_receive(reader_fd, long_bytes, LONG_BYTES, 30000), LONG_BYTES);
+		for (unsigned i = 0; i < 3; i++) {
+			ASSERT_OK(pro_handler_wakeup(&fence));
+			wait_for(&fence_reached);
+		}
+	}
+	atomic_store(&is_reporting, false);
+	sem_post(&done);
+}
+
+static const struct pro_handler_vtbl ordered_vtbl = {
+		.handle_write_stream = ordered_handle_write_stream,
+		.handle_close = handle_close_nothing,
+};
+
+START_TEST(messages_of_a_concurrent_handler_are_reported_in_order)
+{
+	static struct writing writing;
+	static unsigned char sent_bytes[LONG_BYTES];
+	unsigned char first;
+	pro_handle pair[2];
+
+	ck_assert_int_eq(sem_init(&fence_reached, 0, 0), 0);
+	open_crew(3, 4);
+	ASSERT_OK(pro_handler_init(&fence, &fence_vtbl, proactor));
+	ASSERT_OK(pro_socket_pair(proactor, pair));
+	reader_fd = (int)pair[1];
+	ASSERT_OK(pro_handler_init(&writing.handler, &ordered_vtbl, proactor));
+	pro_handler_set_concurrent(&writing.handler);
+	pro_handler_set_handle(&writing.handler, pair[0]);
+	ASSERT_OK(pro_asynch_write_stream_open(
+			&writing.writer, &writing.handler, PRO_INVALID_HANDLE, NULL));
+	pro_message_block_init_filled(&short_block, "x", 1);
+	pro_message_block_init_filled(&long_block, sent_bytes, LONG_BYTES);
+	ASSERT_OK(pro_asynch_write_stream_write(&writing.writer, &short_block));
+	ASSERT_OK(pro_asynch_write_stream_write(&writing.writer, &long_block));
+	ck_assert_uint_eq(os_receive(reader_fd, &first, 1, 30000), 1);
+	await_done();
+	await_done();
+	pro_proactor_close_handle(proactor, pair[1]);
+	close_crew();
+}
+END_TEST
+
 /* ---- their ends ---- */
 
 static struct pro_handler phoenix;
@@ -572,6 +646,8 @@ int main(void)
 	suite_add_case(suite, "dump", a_dump_leaves_alone_what_a_callback_was_given, 0, seconds_max);
 	suite_add_case(suite, "overlap", callbacks_of_a_concurrent_handler_overlap, 0, seconds_max);
 	suite_add_case(suite, "writes", a_concurrent_handler_writes, 0, seconds_max);
+	suite_add_case(suite, "reports", messages_of_a_concurrent_handler_are_reported_in_order, 0,
+			seconds_max);
 	suite_add_case(
 			suite, "made_anew", a_handler_made_anew_while_it_closes_is_closed_too, 0, seconds_max);
 	suite_add_case(suite, "closed_behind_open", a_concurrent_handler_is_closed_behind_its_open, 0,
