@@ -142,6 +142,7 @@ static void acceptor_connected(
 	struct pro_proactor *target = proactor;
 
 	acceptor->back_off_ms = BACK_OFF_FIRST_MS;
+	acceptor->told_error = 0;
 	if (pro_handler_is_closing(&acceptor->handler) ||
 			(acceptor->vtbl->validate_connection && acceptor->vtbl->validate_connection(acceptor,
 															result->local, result->remote) != 0)) {
@@ -154,6 +155,17 @@ static void acceptor_connected(
 		acceptor_make(acceptor, proactor, result->accepted, result->local, result->remote);
 	else if (acceptor_transfer(acceptor, target, result))
 		pro_proactor_close_handle(proactor, result->accepted);
+}
+
+/* A shortage may last for days: it is told when it begins, not at every try. */
+static void acceptor_tell(struct pro_asynch_acceptor *acceptor, int error)
+{
+	if (error == acceptor->told_error)
+		return;
+	acceptor->told_error = error;
+	pro_proactor_log(pro_handler_proactor(&acceptor->handler),
+			is_shortage(error) ? PRO_LOG_WARNING : PRO_LOG_ERROR, "accept: %s",
+			pro_error_text(error));
 }
 
 static void acceptor_handle_accept(
@@ -170,9 +182,7 @@ static void acceptor_handle_accept(
 	}
 	/* Whatever else went wrong may go wrong again at once, so it rests as well. */
 	if (result->error && result->error != PRO_ECANCELED) {
-		pro_proactor_log(pro_handler_proactor(handler),
-				is_shortage(result->error) ? PRO_LOG_WARNING : PRO_LOG_ERROR, "accept: %s",
-				pro_error_text(result->error));
+		acceptor_tell(acceptor, result->error);
 		acceptor_rest(acceptor, index);
 	} else {
 		acceptor_reissue(acceptor, index);

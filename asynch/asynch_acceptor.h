@@ -52,6 +52,7 @@ struct pro_asynch_acceptor {
 	unsigned back_off_ms;
 	unsigned accepts_count;
 	unsigned resting; /* bit i: accepts[i] waits for back_off */
+	int told_error;   /* since the last connection; 0: none */
 	bool no_delay;
 	struct pro_proactor_group *group;
 	struct pro_asynch_accept accepts[PRO_ACCEPTS_MAX];

@@ -2,6 +2,8 @@
 
 import os
 import random
+import re
+import resource
 import select
 import shutil
 import signal
@@ -181,6 +183,41 @@ def a_signal_makes_it_tell_what_is_in_flight():
             check(" ms old, started by echo_server+0x" in server.log(), server.log())
             check("debug: " not in server.log(), server.log())
             equal(exchange(connection, b"def", lambda: 100), b"def")
+
+
+@test
+def a_lack_of_descriptors_is_told_when_it_begins():
+    with echo_server() as server:
+        def waits():
+            """How often its threads have waited for something."""
+            folder = "/proc/%d/task" % server.process.pid
+            count = 0
+            for task in os.listdir(folder):
+                with open(os.path.join(folder, task, "status")) as file:
+                    count += int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", file.read())[1])
+            return count
+
+        def wait_for_tries(number):
+            begun = waits()
+            wait_until(lambda: waits() >= begun + number, "%d tries" % number)
+
+        def told():
+            return server.log().count("warning: accept: process has too many open files")
+
+        limits = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE,
+                         (server.descriptors(), limits[1]))
+        # Accepts that were begun before may have taken the old limit along.
+        clients = [server.connect() for _ in range(20)]
+        wait_until(lambda: told() > 0, "a warning")
+        wait_for_tries(6)
+        count = told()
+        wait_for_tries(6)
+        equal(told(), count)
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, limits)
+        for client in clients:
+            equal(exchange(client, b"abc", lambda: 100), b"abc")
+            client.close()
 
 
 @test
