@@ -398,14 +398,16 @@ static int write_stream_start_remote(
 	return 0;
 }
 
-static int write_stream_check(
-		struct pro_asynch_write_stream *writer, struct pro_message_block *block, size_t bytes)
+static int write_stream_check(struct pro_asynch_write_stream *writer,
+		struct pro_message_block *block, size_t bytes, const void *caller)
 {
 	struct pro_owner *owner = writer->operation.owner;
 	size_t queued;
 
-	if (!owner || !block || bytes == 0 || (block->queue_flags & WRITE_QUEUED))
+	if (!owner || !block || bytes == 0)
 		return PRO_EINVAL;
+	if (block->queue_flags & WRITE_QUEUED)
+		return pro__message_is_busy(&writer->operation, block, caller);
 	if (atomic_load_explicit(&writer->is_shutting_down, memory_order_relaxed))
 		return pro__refuse(owner->proactor, PRO_EPIPE);
 	queued = pro_asynch_write_stream_queued(writer);
@@ -418,7 +420,7 @@ static int write_stream_start(struct pro_asynch_write_stream *writer,
 		struct pro_message_block *block, size_t bytes, uint32_t flags, const void *caller)
 {
 	struct pro_proactor *proactor;
-	int error = write_stream_check(writer, block, bytes);
+	int error = write_stream_check(writer, block, bytes, caller);
 
 	if (error)
 		return error;

@@ -60,8 +60,8 @@ PRO_API int pro_asynch_write_stream_open(struct pro_asynch_write_stream *writer,
 
 /* Queues the unread bytes of `block` alone. The block is the library's until its callback; each
  * block has its callback, in order. An act set before with pro_operation_set_act goes with it.
- * PRO_EINVAL when it is empty or already queued, PRO_EFULL above the limit, PRO_EPIPE after a
- * shutdown, PRO_ECLOSED, PRO_EFORKED. [any thread] ACE: write. Since 0.1. */
+ * PRO_EINVAL when it is empty, PRO_EBUSY when it is queued already, PRO_EFULL above the limit,
+ * PRO_EPIPE after a shutdown, PRO_ECLOSED, PRO_EFORKED. [any thread] ACE: write. Since 0.1. */
 PRO_API int pro_asynch_write_stream_write(
 		struct pro_asynch_write_stream *writer, struct pro_message_block *block);
 

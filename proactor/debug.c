@@ -487,6 +487,20 @@ void pro__debug_restarted(struct pro_operation *operation, const void *caller)
 			place(operation->caller, first, sizeof(first)));
 }
 
+void pro__debug_queued_again(const struct pro_operation *operation,
+		const struct pro_message_block *block, const void *caller)
+{
+	char first[DEBUG_TEXT / 2];
+	char second[DEBUG_TEXT / 2];
+
+	debug_report(operation->owner->proactor->debug,
+			"debug: block %p was written while it was queued, by %s: %s %p of handler %p, handle "
+			"%lld; queued by %s",
+			(const void *)block, place(caller, second, sizeof(second)), operation->vtbl->name,
+			(const void *)operation, (void *)operation->owner, (long long)operation->handle,
+			place(block->queue_caller, first, sizeof(first)));
+}
+
 void pro__debug_wrong_thread(
 		struct pro_proactor *proactor, const char *what, const void *object, const void *caller)
 {

@@ -27,9 +27,11 @@ void pro__debug_turn(struct pro_proactor *proactor);
 void pro__debug_operation_init(struct pro_operation *operation, struct pro_owner *owner);
 void pro__debug_owner_init(struct pro_owner *owner, struct pro_proactor *proactor);
 
-/* A start that found the operation in flight; a call by a thread that runs no callback. [any
- * thread] */
+/* A start that found the operation in flight, or its block queued; a call by a thread that runs no
+ * callback. [any thread] */
 void pro__debug_restarted(struct pro_operation *operation, const void *caller);
+void pro__debug_queued_again(const struct pro_operation *operation,
+		const struct pro_message_block *block, const void *caller);
 void pro__debug_wrong_thread(
 		struct pro_proactor *proactor, const char *what, const void *object, const void *caller);
 

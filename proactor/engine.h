@@ -160,6 +160,9 @@ void pro__timer_cancel(struct pro_operation *operation);
 void pro__message_accepted(
 		struct pro_operation *operation, struct pro_message_block *block, bool is_vector);
 void pro__message_ended(struct pro_operation *operation, struct pro_message_block *block);
+/* Refuses a block that is queued already: PRO_EBUSY. [any thread] */
+int pro__message_is_busy(
+		struct pro_operation *operation, const struct pro_message_block *block, const void *caller);
 void pro__operation_count_queued_bytes(struct pro_operation *operation, size_t bytes);
 /* Counts a refused start and returns its error. [any thread] */
 int pro__refuse(struct pro_proactor *proactor, int error);

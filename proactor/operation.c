@@ -452,6 +452,16 @@ void pro__message_accepted(
 		pro__debug_message_begins(operation, block, is_vector);
 }
 
+int pro__message_is_busy(
+		struct pro_operation *operation, const struct pro_message_block *block, const void *caller)
+{
+	struct pro_proactor *proactor = operation->owner->proactor;
+
+	if (proactor->debug)
+		pro__debug_queued_again(operation, block, caller);
+	return pro__refuse(proactor, PRO_EBUSY);
+}
+
 void pro__message_ended(struct pro_operation *operation, struct pro_message_block *block)
 {
 	struct pro_proactor *proactor = operation->owner->proactor;

@@ -297,6 +297,20 @@ START_TEST(operation_restarted_in_flight_is_told)
 }
 END_TEST
 
+START_TEST(block_written_while_it_is_queued_is_told)
+{
+	open_proactor(PRO_DEBUG_REPORT);
+	block.wr = 100;
+	ck_assert_int_eq(pro_asynch_write_stream_write(&users[0].writer, &block), 0);
+	ck_assert_int_eq(pro_asynch_write_stream_write(&users[1].writer, &block), PRO_EBUSY);
+	assert_told("debug: block", "was written while it was queued, by test_debug");
+	assert_told("queued by test_debug", "write_stream");
+	run_until_callbacks(&users[0], 1);
+	close_proactor();
+	ck_assert_uint_eq(lines_count, 1);
+}
+END_TEST
+
 START_TEST(operation_opened_again_in_flight_is_told)
 {
 	struct pro_asynch_timer saved;
@@ -966,6 +980,7 @@ static TCase *catches(void)
 	TCase *tests = tcase_create("catches");
 
 	tcase_add_test(tests, operation_restarted_in_flight_is_told);
+	tcase_add_test(tests, block_written_while_it_is_queued_is_told);
 	tcase_add_test(tests, operation_opened_again_in_flight_is_told);
 	tcase_add_test(tests, bytes_changed_while_written_are_told);
 	tcase_add_test(tests, queued_bytes_changed_are_told);

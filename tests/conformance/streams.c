@@ -159,7 +159,8 @@ void scenario_write_sends_one_block_and_writev_its_chain(struct world *world)
 	first.cont = &second;
 	pro_message_block_init(&in, bytes, sizeof(bytes));
 	ASSERT_OK(recorder_write(left, &first));
-	ASSERT_ERROR(recorder_write(left, &first), PRO_EINVAL); /* it is queued */
+	ASSERT_ERROR(recorder_write(left, &first), PRO_EBUSY);
+	ASSERT_ERROR(recorder_write(right, &first), PRO_EBUSY);
 	RUN_UNTIL(world, left->count[EVENT_WRITE_STREAM] == 1);
 	ck_assert_uint_eq(left->last[EVENT_WRITE_STREAM].bytes, 5);
 	ck_assert_uint_eq(second.rd, 0);
