@@ -153,6 +153,12 @@ PRO_API void pro_proactor_shutdown(struct pro_proactor *proactor);
  * ACE: get_handle. Since 0.1. */
 PRO_API pro_handle pro_proactor_get_handle(struct pro_proactor *proactor);
 
+/* Closes a socket or file that no handler owns. Operations in flight on it complete with
+ * PRO_ECANCELED first; later starts on the old number complete with PRO_EBADF. ONLY this or a
+ * handler may close a handle that operations were opened on, and only once: the number may be
+ * somebody else's soon after. PRO_EINVAL. [any thread] close, CloseHandle. Since 0.1. */
+PRO_API int pro_proactor_close_handle(struct pro_proactor *proactor, pro_handle handle);
+
 /* Fills `report`; its `size` is set by the caller, else PRO_EINVAL. [any thread] Since 0.1. */
 PRO_API int pro_proactor_report(
 		const struct pro_proactor *proactor, struct pro_proactor_report *report);

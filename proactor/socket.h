@@ -53,12 +53,6 @@ PRO_API int pro_socket_set_option(
  * Since 0.1. */
 PRO_API int pro_socket_shutdown_write(struct pro_proactor *proactor, pro_handle handle);
 
-/* Closes a socket or file that no handler owns. Operations in flight on it complete with
- * PRO_ECANCELED first; later starts on the old number complete with PRO_EBADF. ONLY this or a
- * handler may close a handle that operations were opened on, and only once: the number may be
- * somebody else's soon after. PRO_EINVAL. [any thread] close, CloseHandle. Since 0.1. */
-PRO_API int pro_proactor_close_handle(struct pro_proactor *proactor, pro_handle handle);
-
 PRO_END_DECLS
 
 #endif
