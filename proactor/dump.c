@@ -92,7 +92,7 @@ static void dump_owner(struct pro_proactor *proactor, const struct pro_owner *ow
 	struct pro_list_node *node;
 
 	/* Those that a callback of another thread has been given are that thread's. */
-	dump_line(proactor, "handler %p: handle %lld, %s, %zu to be delivered, %zu posts",
+	dump_line(proactor, "handler %p: handle %lld, %s, %zu callbacks to come, %zu posts",
 			(const void *)owner, (long long)owner->handle,
 			pro__owner_is_closing(owner) ? "closing" : "open", owner->pending,
 			count_posts(owner->posts_head) + count_posts(atomic_load(&owner->posts)));

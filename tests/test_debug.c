@@ -842,7 +842,7 @@ START_TEST(dump_lists_what_is_in_flight)
 	turn();
 	ck_assert_uint_eq(dumps_ended, 1);
 	assert_told("2 handlers, 2 operations in flight, 1 timers", "0 requests in the inbox");
-	assert_told("handler ", "open, 2 to be delivered");
+	assert_told("handler ", "open, 2 callbacks to come");
 	assert_told("  timer ", "started by test_debug");
 	assert_told("  read_stream ", "with the port");
 	ck_assert(was_told("  timer ", "ms old") == (_i == PRO_DEBUG_REPORT));
