@@ -68,15 +68,18 @@ static void debug_report(const struct pro__debug *debug, const char *format, ...
 static void debug_report(const struct pro__debug *debug, const char *format, ...)
 {
 	const struct pro_proactor_options *options = &debug->proactor->options;
+	const struct pro_port_vtbl *port = pro__port_vtbl(debug->proactor);
 	char text[2 * DEBUG_TEXT];
 	va_list arguments;
+	bool is_told;
 
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	is_told = port->caught && port->caught(pro__port(debug->proactor), text);
 	if (options->log) {
 		options->log(options->log_context, PRO_LOG_ERROR, text);
-	} else {
+	} else if (!is_told) {
 		fputs(text, stderr);
 		fputc('\n', stderr);
 	}

@@ -66,6 +66,7 @@ enum pro_sim_fault {
 	X(QUEUE_BOUND, "a write stream queues more bytes than options.queued_bytes_max")               \
 	X(MEMORY, "memory is freed twice or written to after its end")                                 \
 	X(LEAK, "something is left when a proactor ends")                                              \
+	X(MISUSE, "debug mode catches a misuse")                                                       \
 	X(STALL, "a loop waits and nothing can happen any more, or nothing ever ends")
 
 enum pro_sim_check_kind {
@@ -112,11 +113,11 @@ PRO_API void pro_sim_destroy(struct pro_sim *sim);
 
 #define PRO_SIM_PROACTORS_MAX 64
 
-/* A proactor in the world: a process on a machine of its own, called `name` in traces, with the
- * address 10.0.0.n or fd00::n, n = 1 for the first. `options` may be NULL; its port is ignored,
- * and one thread runs it. The caller destroys it, or leaves that to pro_sim_end. PRO_EFULL above
- * PRO_SIM_PROACTORS_MAX, and as pro_proactor_create. A proactor that is made by pro_proactor_create
- * with options.sim set lives in it too. */
+/* A proactor in the world: a process on a machine of its own, called `name` in traces (the first 31
+ * bytes are copied; NULL: none), with the address 10.0.0.n or fd00::n, n = 1 for the first.
+ * `options` may be NULL; its port is ignored, and one thread runs it. The caller destroys it, or
+ * leaves that to pro_sim_end. PRO_EFULL above PRO_SIM_PROACTORS_MAX, and as pro_proactor_create. A
+ * proactor that is made by pro_proactor_create with options.sim set lives in it too. */
 PRO_API int pro_sim_proactor_create(struct pro_sim *sim, const char *name,
 		const struct pro_proactor_options *options, struct pro_proactor **proactor);
 

@@ -23,7 +23,8 @@
 #define TEXT_SIZE 65536u
 
 static const char *const variables[] = {"PROACTOR_SIM_SEED", "PROACTOR_SIM_SEEDS",
-		"PROACTOR_SIM_PARAMETER", "PROACTOR_SIM_FAULTS", "PROACTOR_SIM_STEP", "PROACTOR_SIM_TRACE"};
+		"PROACTOR_SIM_PARAMETER", "PROACTOR_SIM_FAULTS", "PROACTOR_SIM_STEP", "PROACTOR_SIM_TRACE",
+		"PROACTOR_DEBUG"};
 
 #define VARIABLES (sizeof(variables) / sizeof(variables[0]))
 
@@ -246,7 +247,7 @@ START_TEST(verdict_tells_the_seed_made_small_and_how_to_see_it_again)
 	ck_assert_mem_eq(verdict.text, expected, strlen(expected));
 	events = verdict.text + strlen(expected);
 	ck_assert_ptr_nonnull(strstr(events, " s  echoer   start write_stream on 101\n"));
-	ck_assert_ptr_nonnull(strstr(events, "complete read_stream on 100: PRO_OK, 1 bytes\n"));
+	ck_assert_ptr_nonnull(strstr(events, "complete read_stream on 100: PRO_OK, 1 bytes \"x\"\n"));
 	/* The third round ends in the step of the failure. */
 	last = strrchr(events, ':');
 	while (last > events && last[-1] != '\n')
@@ -335,6 +336,75 @@ START_TEST(what_is_never_done_is_a_failure)
 	test.limit_ms = 0;
 	test.faults_ms = 0;
 	run_failing(&test, "it is not done 0 ms after the faults stopped");
+}
+END_TEST
+
+/* Starts what is in flight: it is refused, and that is all that the session notices. */
+static int session_set_up_twice(struct pro_sim *sim, void **context)
+{
+	struct session *session;
+	int error = session_set_up(sim, context);
+
+	if (error)
+		return error;
+	session = *context;
+	if (pro_asynch_read_stream_read(&session->reader, &session->in, 0) != PRO_EBUSY)
+		return PRO_EINVAL;
+	return 0;
+}
+
+static const char misuse[] = "echoer: debug: operation was started while in flight";
+
+START_TEST(misuse_is_a_failure_of_some_seeds)
+{
+	struct pro_sim_test test = make_session_test();
+
+	test.set_up = session_set_up_twice;
+	test.check = NULL;
+	run_failing(&test, misuse);
+	ck_assert_uint_eq(verdict.seed, 8);
+	ck_assert_ptr_nonnull(strstr(verdict.text, "=none PROACTOR_DEBUG=1 PROACTOR_SIM_TRACE=-\n"));
+	test.first_seed = 1;
+	test.seeds = 1;
+	set("PROACTOR_DEBUG", "1");
+	run_failing(&test, misuse);
+	test.options.checks = ~PRO_SIM_BIT(PRO_SIM_CHECK_MISUSE);
+	set("PROACTOR_DEBUG", "");
+	test.seeds = SEEDS;
+	run_passing(&test, SEEDS);
+	test.options.checks = PRO_SIM_ALL;
+	set("PROACTOR_DEBUG", "0");
+	run_passing(&test, SEEDS);
+}
+END_TEST
+
+START_TEST(misuse_is_told_instead_of_what_it_leads_to)
+{
+	struct pro_sim_test test = make_session_test();
+
+	test.set_up = session_set_up_twice;
+	run_failing(&test, misuse);
+	ck_assert_uint_lt(verdict.seed, 8);
+	ck_assert_uint_eq(verdict.faults, FATAL_FAULTS);
+}
+END_TEST
+
+static bool is_never_done(struct pro_sim *sim, void *context)
+{
+	(void)sim;
+	(void)context;
+	return false;
+}
+
+START_TEST(handles_that_nothing_happens_to_are_told)
+{
+	struct pro_sim_test test = make_session_test();
+
+	test.check = NULL;
+	test.is_done = is_never_done;
+	run_failing(&test, "it is not done");
+	ck_assert_ptr_nonnull(strstr(verdict.text, "echoer   has nothing in flight on 100\n"));
+	ck_assert_ptr_nonnull(strstr(verdict.text, "echoer   has nothing in flight on 101\n"));
 }
 END_TEST
 
@@ -750,6 +820,9 @@ static TCase *telling_tcase(void)
 	tcase_add_test(tcase, parameter_stays_when_few_suffice_not);
 	tcase_add_test(tcase, failure_that_does_not_come_again_is_told);
 	tcase_add_test(tcase, what_is_never_done_is_a_failure);
+	tcase_add_test(tcase, misuse_is_a_failure_of_some_seeds);
+	tcase_add_test(tcase, misuse_is_told_instead_of_what_it_leads_to);
+	tcase_add_test(tcase, handles_that_nothing_happens_to_are_told);
 	tcase_add_test(tcase, arguments_that_make_no_sense_are_refused);
 	return tcase;
 }

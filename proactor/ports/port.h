@@ -110,6 +110,10 @@ struct pro_port_vtbl {
 	 * children. [any thread] */
 	const uint32_t *(*fork_mark)(const struct pro_port *port);
 
+	/* Debug mode has caught a misuse: whether somebody else tells of it. NULL: nobody does. [any
+	 * thread] */
+	bool (*caught)(struct pro_port *port, const char *text);
+
 	/* The world outside the loop: see socket.h and file.h for each. [any thread] */
 	const struct pro_port_world *world;
 };

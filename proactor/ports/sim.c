@@ -217,6 +217,19 @@ static void sim_lent_returned(struct pro_port *pro_port, unsigned index)
 	sim_wake(pro_port);
 }
 
+static bool sim_caught(struct pro_port *pro_port, const char *text)
+{
+	struct sim_port *port = pro__sim_port_of(pro_port);
+	struct pro_sim *sim = port->sim;
+
+	if (!(sim->options.checks & PRO_SIM_BIT(PRO_SIM_CHECK_MISUSE)))
+		return false;
+	if (!pro__sim_has_failed(sim))
+		sim->is_misuse = true;
+	pro__sim_found(sim, PRO_SIM_CHECK_MISUSE, "%s: %s", port->name, text);
+	return true;
+}
+
 /* ---- sockets ---- */
 
 static int world_pair(struct pro_port *pro_port, pro_handle handles[2])
@@ -388,5 +401,6 @@ const struct pro_port_vtbl pro__sim_port = {
 		.get_handle = sim_get_handle,
 		.arm_handle = sim_arm_handle,
 		.lent_returned = sim_lent_returned,
+		.caught = sim_caught,
 		.world = &pro__sim_world,
 };

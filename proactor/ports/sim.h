@@ -274,8 +274,9 @@ struct sim_port {
 	unsigned handles_max;
 };
 
-/* Events that are kept. */
-#define SIM_TRACE 64u
+/* Events that are kept, and the first bytes of each transfer. */
+#define SIM_TRACE       64u
+#define SIM_TRACE_BYTES 24u
 
 enum sim_trace_kind {
 	SIM_TRACE_START,
@@ -286,7 +287,8 @@ enum sim_trace_kind {
 	SIM_TRACE_END,
 	SIM_TRACE_RESET,
 	SIM_TRACE_WAITS,
-	SIM_TRACE_FAULT
+	SIM_TRACE_FAULT,
+	SIM_TRACE_IDLE
 };
 
 struct sim_trace {
@@ -298,6 +300,8 @@ struct sim_trace {
 	uint8_t kind; /* enum sim_trace_kind */
 	uint8_t port;
 	uint8_t opcode; /* or enum pro_sim_fault */
+	uint8_t kept;   /* bytes in `first` */
+	unsigned char first[SIM_TRACE_BYTES];
 };
 
 /* The latest events, in memory that outlives a crash when a runner wants to know. */
@@ -358,6 +362,8 @@ struct pro_sim {
 	uint64_t failure_step;
 	void (*failed)(void *context, const struct pro_sim *sim); /* the runner's */
 	void *failed_context;
+	bool is_watched; /* the runner's: its proactors are in debug mode */
+	bool is_misuse;  /* the failure is what debug mode caught */
 	struct sim_log *log;
 	struct sim_log own_log;
 };
@@ -414,6 +420,9 @@ size_t pro__sim_total(const struct pro_buffer *buffers, unsigned count);
 void pro__sim_mark(struct sim_flight *flight);
 /* Fails when what was marked has changed. */
 void pro__sim_verify(struct sim_flight *flight);
+/* Copies the first of the `bytes` bytes that the flight moved; how many. */
+size_t pro__sim_first_bytes(
+		const struct sim_flight *flight, size_t bytes, unsigned char *first, size_t size);
 
 /* ---- handles (sim_handle.c) ---- */
 
@@ -575,6 +584,8 @@ void pro__sim_format_log(const struct sim_log *log, char *text, size_t size);
 void pro__sim_trace_waiting(struct pro_sim *sim);
 void pro__sim_trace(struct pro_sim *sim, enum sim_trace_kind kind, const struct sim_port *port,
 		pro_handle handle, unsigned opcode, int error, uint64_t bytes);
+/* A flight ends, with the first bytes that it moved. */
+void pro__sim_trace_end(const struct sim_flight *flight, struct sim_result result);
 /* A mistake of that kind, unless nobody wants to know. */
 void pro__sim_found(struct pro_sim *sim, enum pro_sim_check_kind kind, const char *format, ...)
 		PRO_PRINTF(3, 4);
@@ -595,6 +606,7 @@ struct sim_shared {
 	uint64_t completions;
 	uint64_t hash;
 	bool is_failure;
+	bool is_misuse;
 	bool is_leak;  /* of a batch of seeds */
 	uint64_t step; /* of the failure */
 	char failure[512];

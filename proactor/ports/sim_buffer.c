@@ -170,3 +170,29 @@ void pro__sim_verify(struct sim_flight *flight)
 					"%s: the buffer of a %s on handle %ld was written to while it was in flight",
 					port->name, operation->vtbl->name, (long)operation->handle);
 }
+
+size_t pro__sim_first_bytes(
+		const struct sim_flight *flight, size_t bytes, unsigned char *first, size_t size)
+{
+	const struct pro_operation *operation = flight->operation;
+	const struct pro_message_block *lent;
+	size_t copied = 0;
+
+	size = smaller(size, bytes);
+	if (flight->opcode == PRO_OP_TRANSMIT_FILE || size == 0 ||
+			(!is_read(flight) && !is_write(flight)))
+		return 0;
+	lent = operation->request.io.lent;
+	if (operation->request.io.count == 0 && lent) {
+		copied = smaller(pro_message_block_length(lent), size);
+		memcpy(first, pro_message_block_rd_ptr(lent), copied);
+	}
+	for (unsigned i = 0; i < operation->request.io.count && copied < size; i++) {
+		const struct pro_buffer *buffer = &operation->request.io.buffers[i];
+		const size_t length = smaller(buffer->length, size - copied);
+
+		memcpy(first + copied, buffer->base, length);
+		copied += length;
+	}
+	return copied;
+}

@@ -14,7 +14,7 @@
 #define HASH_MULTIPLY UINT64_C(0x9FB21C651E98DF25)
 #define LINE_MAX_     200
 
-/* Operations in flight that are told of. */
+/* Operations in flight that are told of, and handles without any. */
 #define WAITING_MAX 12u
 
 /* ---- traces ---- */
@@ -43,6 +43,7 @@ static const char *const kind_texts[] = {
 		[SIM_TRACE_RESET] = "a reset arrives",
 		[SIM_TRACE_FAULT] = "fault",
 		[SIM_TRACE_WAITS] = "waits for",
+		[SIM_TRACE_IDLE] = "has nothing in flight",
 };
 
 void pro__sim_name_port(struct sim_port *port, const char *name)
@@ -51,6 +52,38 @@ void pro__sim_name_port(struct sim_port *port, const char *name)
 
 	snprintf(port->name, sizeof(port->name), "%s", name);
 	memcpy(log->names[port->id], port->name, sizeof(port->name));
+}
+
+/* The first bytes of a transfer, as C writes them. */
+static void format_first(const struct sim_trace *trace, char *text, size_t size)
+{
+	char *at = text;
+
+	/* Each takes four characters at most. */
+	for (unsigned i = 0; i < trace->kept && (size_t)(at - text) + 8 < size; i++) {
+		const unsigned char byte = trace->first[i];
+
+		if (byte == '\n' || byte == '"' || byte == '\\')
+			at += snprintf(at, 5, "\\%c", byte == '\n' ? 'n' : byte);
+		else
+			at += snprintf(at, 5, byte >= ' ' && byte < 127 ? "%c" : "\\x%02x", byte);
+	}
+	*at = '\0';
+}
+
+static void format_complete(const struct sim_trace *trace, char *line, size_t size)
+{
+	const uint64_t bytes = trace->bytes & UINT32_MAX;
+	char first[4 * SIM_TRACE_BYTES + 8];
+	size_t length;
+
+	snprintf(line, size, " %s on %ld: %s, %llu bytes", opcode_texts[trace->opcode],
+			(long)trace->handle, pro_error_name(trace->error), (unsigned long long)bytes);
+	length = strlen(line);
+	if (trace->kept == 0)
+		return;
+	format_first(trace, first, sizeof(first));
+	snprintf(line + length, size - length, " \"%s\"%s", first, bytes > trace->kept ? "..." : "");
 }
 
 static void format_trace(
@@ -69,9 +102,7 @@ static void format_trace(
 	if (kind == SIM_TRACE_FAULT)
 		snprintf(line, size, " %s", pro_sim_fault_text((enum pro_sim_fault)trace->opcode));
 	else if (kind == SIM_TRACE_COMPLETE)
-		snprintf(line, size, " %s on %ld: %s, %llu bytes", opcode_texts[trace->opcode],
-				(long)trace->handle, pro_error_name(trace->error),
-				(unsigned long long)(trace->bytes & UINT32_MAX));
+		format_complete(trace, line, size);
 	else if (kind == SIM_TRACE_START || kind == SIM_TRACE_CANCEL || kind == SIM_TRACE_WAITS)
 		snprintf(line, size, " %s on %ld", opcode_texts[trace->opcode], (long)trace->handle);
 	else if (kind == SIM_TRACE_ARRIVAL)
@@ -87,34 +118,78 @@ static uint64_t mix(uint64_t hash, uint64_t word)
 	return hash ^ (hash >> 29);
 }
 
+static void log_event(struct pro_sim *sim, struct sim_trace event)
+{
+	char line[LINE_MAX_];
+
+	event.step = sim->steps;
+	event.now_ns = pro__sim_now(sim);
+	sim->hash = mix(sim->hash, event.now_ns);
+	sim->hash = mix(sim->hash, event.bytes);
+	sim->hash = mix(sim->hash,
+			(uint64_t)(uint32_t)event.handle << 32 | (uint64_t)(uint8_t)-event.error << 24 |
+					(uint64_t)event.kind << 16 | (uint64_t)event.port << 8 | event.opcode);
+	/* The log keeps what led to a failure, not what came after it. */
+	if (!pro__sim_has_failed(sim))
+		sim->log->events[sim->log->count++ % SIM_TRACE] = event;
+	if (!sim->options.trace)
+		return;
+	format_trace(sim->log, &event, line, sizeof(line));
+	sim->options.trace(sim->options.trace_context, line);
+}
+
 void pro__sim_trace(struct pro_sim *sim, enum sim_trace_kind kind, const struct sim_port *port,
 		pro_handle handle, unsigned opcode, int error, uint64_t bytes)
 {
-	struct sim_trace after;
-	struct sim_trace *trace = &after;
-	char line[LINE_MAX_];
+	log_event(sim, (struct sim_trace){
+						   .bytes = bytes,
+						   .handle = handle,
+						   .error = error,
+						   .kind = (uint8_t)kind,
+						   .port = port ? (uint8_t)port->id : UINT8_MAX,
+						   .opcode = (uint8_t)opcode,
+				   });
+}
 
-	/* The log keeps what led to a failure, not what came after it. */
-	if (!pro__sim_has_failed(sim))
-		trace = &sim->log->events[sim->log->count++ % SIM_TRACE];
+void pro__sim_trace_end(const struct sim_flight *flight, struct sim_result result)
+{
+	struct sim_trace event = {
+			.bytes = result.bytes + (flight->sum << 32),
+			.handle = flight->operation->handle,
+			.error = result.error,
+			.kind = SIM_TRACE_COMPLETE,
+			.port = (uint8_t)flight->port->id,
+			.opcode = flight->opcode,
+	};
 
-	trace->step = sim->steps;
-	trace->now_ns = pro__sim_now(sim);
-	trace->bytes = bytes;
-	trace->handle = handle;
-	trace->error = error;
-	trace->kind = (uint8_t)kind;
-	trace->port = port ? (uint8_t)port->id : UINT8_MAX;
-	trace->opcode = (uint8_t)opcode;
-	sim->hash = mix(sim->hash, trace->now_ns);
-	sim->hash = mix(sim->hash, bytes);
-	sim->hash = mix(sim->hash, (uint64_t)(uint32_t)handle << 32 | (uint64_t)(uint8_t)-error << 24 |
-									   (uint64_t)trace->kind << 16 | (uint64_t)trace->port << 8 |
-									   trace->opcode);
-	if (!sim->options.trace)
-		return;
-	format_trace(sim->log, trace, line, sizeof(line));
-	sim->options.trace(sim->options.trace_context, line);
+	event.kept = (uint8_t)pro__sim_first_bytes(flight, result.bytes, event.first, SIM_TRACE_BYTES);
+	log_event(flight->port->sim, event);
+}
+
+static bool is_waited_for(const struct pro_sim *sim, const struct sim_object *object)
+{
+	for (uint32_t i = 0; i < sim->flights.made; i++) {
+		const struct sim_flight *flight = pro__sim_pool_at(&sim->flights, i);
+
+		if (flight && flight->object == object)
+			return true;
+	}
+	return false;
+}
+
+/* A connection that was forgotten, say. */
+static void trace_idle(struct pro_sim *sim)
+{
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < sim->objects.made && count < WAITING_MAX; i++) {
+		const struct sim_object *object = pro__sim_pool_at(&sim->objects, i);
+
+		if (!object || object->number == PRO_INVALID_HANDLE || is_waited_for(sim, object))
+			continue;
+		pro__sim_trace(sim, SIM_TRACE_IDLE, object->port, object->number, 0, 0, 0);
+		count++;
+	}
 }
 
 /* The operations themselves may be gone by mistake. */
@@ -125,6 +200,7 @@ void pro__sim_trace_waiting(struct pro_sim *sim)
 
 	if (pro__sim_has_failed(sim))
 		return;
+	trace_idle(sim);
 	for (uint32_t i = 0; i < sim->flights.made && count < WAITING_MAX; i++) {
 		const struct sim_flight *flight = pro__sim_pool_at(&sim->flights, i);
 

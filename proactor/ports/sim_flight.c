@@ -163,8 +163,7 @@ static void flight_complete(struct sim_flight *flight, struct sim_result result)
 {
 	struct pro_operation *operation = flight->operation;
 	struct sim_object *object = flight->object;
-	struct sim_port *port = flight->port;
-	struct pro_sim *sim = port->sim;
+	struct pro_sim *sim = flight->port->sim;
 
 	sim->completions++;
 	if (flight->state == SIM_READY)
@@ -173,8 +172,7 @@ static void flight_complete(struct sim_flight *flight, struct sim_result result)
 		pro__list_remove(&flight->starve_link);
 	if (pro__list_contains(&flight->link))
 		pro__list_remove(&flight->link);
-	pro__sim_trace(sim, SIM_TRACE_COMPLETE, port, operation->handle, flight->opcode, result.error,
-			result.bytes + (flight->sum << 32));
+	pro__sim_trace_end(flight, result);
 	pro__sim_pool_give(&sim->flights, flight);
 	if (object && !object->is_closing) {
 		pro__sim_kick(object, &object->readers);

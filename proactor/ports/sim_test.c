@@ -10,6 +10,8 @@
 
 /* Seeds between two looks for leaks. */
 #define BATCH 64u
+/* One seed in so many is run in debug mode, which takes twice the time. */
+#define WATCHED 8u
 /* Parameters from 1 on that a failing seed is tried with. */
 #define PARAMETERS_TRIED 8u
 
@@ -22,6 +24,7 @@ struct runner {
 	bool is_in_process;
 	bool is_single;       /* the seed that somebody wants to see: nothing is made smaller */
 	bool looks_for_leaks; /* after each seed */
+	bool is_watched;      /* each seed is run in debug mode */
 	enum sim_child_end end;
 	FILE *trace;
 };
@@ -83,6 +86,7 @@ static void runner_note_failure(void *context, const struct pro_sim *sim)
 	struct sim_shared *shared = context;
 
 	shared->is_failure = true;
+	shared->is_misuse = sim->is_misuse;
 	shared->step = pro_sim_failure_step(sim);
 	memcpy(shared->failure, pro_sim_failure(sim), sizeof(shared->failure));
 }
@@ -98,6 +102,14 @@ static void runner_note(struct runner *runner, const char *failure)
 	if (log->count > 0)
 		shared->step = log->events[(log->count - 1) % SIM_TRACE].step;
 	snprintf(shared->failure, sizeof(shared->failure), "%s", failure);
+}
+
+/* The environment goes first, as it does in any program. */
+static bool runner_watches(const struct runner *runner, uint64_t seed)
+{
+	const char *text = getenv("PROACTOR_DEBUG");
+
+	return (!text || !*text) && (runner->is_watched || seed % WATCHED == 0);
 }
 
 static void runner_run_seed(struct runner *runner, uint64_t seed)
@@ -117,6 +129,7 @@ static void runner_run_seed(struct runner *runner, uint64_t seed)
 	session.sim->failed = runner_note_failure;
 	session.sim->failed_context = shared;
 	session.sim->log = &shared->log;
+	session.sim->is_watched = runner_watches(runner, seed);
 	session_run(&session);
 	if (runner->test->stop)
 		runner->test->stop(session.sim, session.context);
@@ -153,6 +166,7 @@ static bool runner_run(struct runner *runner)
 	char why[128];
 
 	shared->is_failure = false;
+	shared->is_misuse = false;
 	shared->step = 0;
 	shared->failure[0] = '\0';
 	shared->is_leak = false;
@@ -238,7 +252,12 @@ static void runner_shrink(struct runner *runner)
 		if (runner_fails(runner, runner->options.faults, parameter))
 			break;
 	runner_shrink_faults(runner);
-	/* Once more, so that what is told is about what it was shrunk to. */
+	/* Once more, so that what is told is about what it was shrunk to; with its cause, if debug mode
+	 * sees that. */
+	runner->is_watched = true;
+	if (!runner_run(runner))
+		return;
+	runner->is_watched = false;
 	if (!runner_run(runner))
 		return;
 	/* A session is to depend on nothing but its seed, so its user must hear of this. */
@@ -288,9 +307,10 @@ static void runner_tell(const struct runner *runner, struct pro_sim_verdict *ver
 	snprintf(verdict->text, sizeof(verdict->text),
 			"seed %" PRIu64 ", step %" PRIu64 ": %s\n"
 			"to see it again: PROACTOR_SIM_SEED=%" PRIu64 " PROACTOR_SIM_PARAMETER=%u "
-			"PROACTOR_SIM_FAULTS=%s PROACTOR_SIM_TRACE=-\n%s",
+			"PROACTOR_SIM_FAULTS=%s%s PROACTOR_SIM_TRACE=-\n%s",
 			verdict->seed, verdict->step, verdict->failure, verdict->seed, verdict->parameter,
-			faults, shared->log.count > 0 ? "the latest events:\n" : "");
+			faults, shared->is_misuse ? " PROACTOR_DEBUG=1" : "",
+			shared->log.count > 0 ? "the latest events:\n" : "");
 	length = strlen(verdict->text);
 	pro__sim_format_log(&shared->log, verdict->text + length, sizeof(verdict->text) - length);
 }

@@ -115,6 +115,8 @@ int pro_sim_proactor_create(struct pro_sim *sim, const char *name,
 	own.is_shared = false;
 	if (!own.allocator)
 		own.allocator = &sim->allocator;
+	if (sim->is_watched && own.debug == PRO_DEBUG_DEFAULT)
+		own.debug = PRO_DEBUG_REPORT;
 	error = pro_proactor_create(proactor, &own, NULL, 0);
 	if (error)
 		return error;
