@@ -114,7 +114,7 @@ PRO_API void pro_sim_destroy(struct pro_sim *sim);
 #define PRO_SIM_PROACTORS_MAX 64
 
 /* A proactor in the world: a process on a machine of its own, called `name` in traces (the first 31
- * bytes are copied; NULL: none), with the address 10.0.0.n or fd00::n, n = 1 for the first.
+ * bytes are copied; NULL: p1, p2, …), with the address 10.0.0.n or fd00::n, n = 1 for the first.
  * `options` may be NULL; its port is ignored, and one thread runs it. The caller destroys it, or
  * leaves that to pro_sim_end. PRO_EFULL above PRO_SIM_PROACTORS_MAX, and as pro_proactor_create. A
  * proactor that is made by pro_proactor_create with options.sim set lives in it too. */
