@@ -33,8 +33,8 @@ static void submit_on_descriptor(
 	int os_error = 0;
 
 	if (entry && operation->opcode == PRO_OP_TRANSMIT_FILE)
-		os_error = pro__note_file(
-				&port->table, operation->request.transmit, &epoll_flight_of(operation)->file_epoch);
+		os_error = pro__begin_transmit(&port->table, operation->request.transmit, entry->fd.kind,
+				&epoll_flight_of(operation)->file_epoch);
 	if (os_error)
 		epoll_fail(&result, os_error);
 	if (entry && !os_error)

@@ -107,8 +107,9 @@ static void transmit_step(struct pro__ring_port *port, struct pro_operation *ope
 
 static void transmit_begin(struct pro__ring_port *port, struct pro_operation *operation)
 {
-	int os_error = pro__note_file(
-			&port->table, operation->request.transmit, &pro__flight_of(operation)->file_epoch);
+	struct pro__flight *flight = pro__flight_of(operation);
+	int os_error = pro__begin_transmit(
+			&port->table, operation->request.transmit, flight->kind, &flight->file_epoch);
 
 	if (os_error)
 		pro__flight_fail(port, operation, os_error);

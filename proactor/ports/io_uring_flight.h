@@ -75,8 +75,7 @@ void pro__flight_detach(struct pro__flight *flight);
 
 static inline bool pro__flight_is_socket(const struct pro__flight *flight)
 {
-	return flight->kind == PRO__FD_STREAM || flight->kind == PRO__FD_DGRAM ||
-		   flight->kind == PRO__FD_LISTENER;
+	return pro__kind_is_socket(flight->kind);
 }
 
 static inline const struct iovec *pro__flight_pieces(const struct pro_operation *operation)

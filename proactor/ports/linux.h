@@ -52,6 +52,11 @@ int pro__fd_kind_of(int fd, uint8_t *kind);
 /* ---- steps (linux_io.c): one non-blocking try each; they count their system calls in *calls ----
  */
 
+static inline bool pro__kind_is_socket(uint8_t kind)
+{
+	return kind == PRO__FD_STREAM || kind == PRO__FD_DGRAM || kind == PRO__FD_LISTENER;
+}
+
 /* > 0: bytes; 0: end of the stream; -EAGAIN: wait for readiness; other negative: -errno. Sockets by
  * recvmsg(MSG_DONTWAIT), pipes and terminals by poll and readv. */
 ssize_t pro__try_read(
@@ -84,10 +89,10 @@ int pro__finish_connect(int fd, uint64_t *calls);
 ssize_t pro__try_read_file(
 		int fd, const struct pro_buffer *buffers, unsigned count, uint64_t offset, uint64_t *calls);
 
-/* Notes in *epoch what the number of a transmission's file means at its start: 0 or an errno. And
- * whether it still means that. */
-int pro__note_file(
-		struct pro__fd_table *table, const struct pro_transmit_request *transmit, uint16_t *epoch);
+/* Begins a transmission to a descriptor of `kind`, and notes in *epoch what the number of its file
+ * means now: 0 or an errno. And whether it still means that. */
+int pro__begin_transmit(struct pro__fd_table *table, const struct pro_transmit_request *transmit,
+		uint8_t kind, uint16_t *epoch);
 bool pro__has_file(const struct pro__fd_table *table, const struct pro_transmit_request *transmit,
 		uint16_t epoch);
 

@@ -170,15 +170,10 @@ static ssize_t descriptor_write(
 	return sent < 0 ? -errno : sent;
 }
 
-static bool is_socket(uint8_t kind)
-{
-	return kind == PRO__FD_STREAM || kind == PRO__FD_DGRAM || kind == PRO__FD_LISTENER;
-}
-
 ssize_t pro__try_read(
 		int fd, uint8_t kind, const struct pro_buffer *buffers, unsigned count, uint64_t *calls)
 {
-	if (is_socket(kind))
+	if (pro__kind_is_socket(kind))
 		return socket_read(fd, buffers, count, calls);
 	return descriptor_read(fd, kind, buffers, count, calls);
 }
@@ -186,7 +181,7 @@ ssize_t pro__try_read(
 ssize_t pro__try_write(
 		int fd, uint8_t kind, const struct pro_buffer *buffers, unsigned count, uint64_t *calls)
 {
-	if (is_socket(kind))
+	if (pro__kind_is_socket(kind))
 		return socket_write(fd, buffers, count, calls);
 	return descriptor_write(fd, kind, buffers, count, calls);
 }

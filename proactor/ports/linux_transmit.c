@@ -20,11 +20,14 @@
 /* What is copied at a time where sendfile does not support the file. */
 #define COPY_BYTES (16u * 1024)
 
-int pro__note_file(
-		struct pro__fd_table *table, const struct pro_transmit_request *transmit, uint16_t *epoch)
+int pro__begin_transmit(struct pro__fd_table *table, const struct pro_transmit_request *transmit,
+		uint8_t kind, uint16_t *epoch)
 {
 	const struct pro__fd *entry;
 
+	/* On a pipe, sendfile would wait for room. */
+	if (!pro__kind_is_socket(kind))
+		return ENOTSOCK;
 	if (transmit->file == PRO_INVALID_HANDLE)
 		return 0;
 	entry = pro__fd_table_get(table, transmit->file);

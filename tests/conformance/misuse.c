@@ -332,6 +332,11 @@ void scenario_handles_of_the_wrong_kind_are_errors(struct world *world)
 	ASSERT_OK(STARTED(files, ACCEPT, pro_asynch_accept_accept(&files->accept)));
 	RUN_UNTIL(world, files->count[EVENT_ACCEPT]);
 	ASSERT_ERROR(files->last[EVENT_ACCEPT].error, PRO_ENOTSOCK);
+	ASSERT_OK(pro_asynch_transmit_file_open(&files->sender, recorder_handler(files), file, NULL));
+	ASSERT_OK(STARTED(files, TRANSMIT_FILE,
+			pro_asynch_transmit_file_transmit_file(&files->sender, file, 0, 0, NULL, NULL)));
+	RUN_UNTIL(world, files->count[EVENT_TRANSMIT_FILE]);
+	ASSERT_ERROR(files->last[EVENT_TRANSMIT_FILE].error, PRO_ENOTSOCK);
 	ASSERT_OK(pro_proactor_close_handle(world->proactor, file));
 
 	/* A stream has no offsets, and what it has stays there. */
