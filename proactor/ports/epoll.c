@@ -117,7 +117,7 @@ static void epoll_close_handle(struct pro_port *pro_port, struct pro_close_reque
 	struct epoll_port *port = epoll_from_port(pro_port);
 	struct epoll_entry *entry =
 			(struct epoll_entry *)(void *)pro__fd_table_find(&port->table, request->handle);
-	int fd = (int)request->handle;
+	int fd = pro__fd_of(request->handle);
 
 	request->next = NULL;
 	if (entry && pro__epoll_is_used(entry)) {

@@ -85,12 +85,12 @@ static void close_send(struct pro__ring_port *port, struct pro_close_request *re
 	}
 	if (cancels) {
 		sqe = pro__ring_sqe(&port->ring);
-		io_uring_prep_cancel_fd(sqe, (int)request->handle, IORING_ASYNC_CANCEL_ALL);
+		io_uring_prep_cancel_fd(sqe, pro__fd_of(request->handle), IORING_ASYNC_CANCEL_ALL);
 		sqe->flags |= IOSQE_IO_HARDLINK;
 		sqe->user_data = PRO__RING_IGNORED;
 	}
 	sqe = pro__ring_sqe(&port->ring);
-	prep_close(sqe, (int)request->handle);
+	prep_close(sqe, pro__fd_of(request->handle));
 	sqe->user_data = (uint64_t)(uintptr_t)request | PRO__RING_CLOSE;
 	PRO__RING_HAND_OVER(request);
 	queue_push(&port->closing, request);
@@ -148,7 +148,7 @@ void pro__ring_close_handle(struct pro__ring_port *port, struct pro_close_reques
 static void close_report(struct pro__ring_port *port, struct pro_close_request *request)
 {
 	port->ended++;
-	close_visibly((int)request->handle);
+	close_visibly(pro__fd_of(request->handle));
 	request->closed(request);
 }
 

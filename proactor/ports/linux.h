@@ -7,6 +7,7 @@
 
 #include "../engine.h"
 
+#include <limits.h>
 #include <sys/types.h>
 
 /* ---- descriptors (fd_table.c): which number means what now ---- */
@@ -18,6 +19,12 @@ struct pro__fd {
 	uint8_t flags;  /* the port's own */
 	uint32_t reserved;
 };
+
+/* The descriptor; -1 for a number that can be none. */
+static inline int pro__fd_of(pro_handle handle)
+{
+	return handle >= 0 && handle <= INT_MAX ? (int)handle : -1;
+}
 
 enum pro__fd_kind {
 	PRO__FD_UNKNOWN,

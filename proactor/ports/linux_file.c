@@ -1,5 +1,6 @@
 /* Files and roots of a Linux port. A root is its descriptor, so it needs no memory. */
 #include "linux_file.h"
+#include "linux.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -86,7 +87,7 @@ int pro__linux_file_open(
 int pro__linux_file_status(struct pro_port *port, pro_handle handle, struct pro_file_status *status)
 {
 	(void)port;
-	return status_of_fd((int)handle, status);
+	return status_of_fd(pro__fd_of(handle), status);
 }
 
 int pro__linux_root_open(struct pro_port *port, const char *path, void **root)

@@ -159,7 +159,7 @@ static int get_addr(
 	socklen_t length = sizeof(addr->storage);
 
 	memset(addr, 0, sizeof(*addr));
-	if (get((int)handle, (struct sockaddr *)(void *)addr->storage.bytes, &length) < 0)
+	if (get(pro__fd_of(handle), (struct sockaddr *)(void *)addr->storage.bytes, &length) < 0)
 		return pro__error_from_os(errno);
 	addr->length = length;
 	return 0;
@@ -203,7 +203,7 @@ static int world_set_option(
 		struct pro_port *port, pro_handle handle, enum pro_socket_option option, int value)
 {
 	(void)port;
-	return set_option((int)handle, option, value) < 0 ? pro__error_from_os(errno) : 0;
+	return set_option(pro__fd_of(handle), option, value) < 0 ? pro__error_from_os(errno) : 0;
 }
 
 static int world_shutdown_write(struct pro_port *port, pro_handle handle)
@@ -214,15 +214,15 @@ static int world_shutdown_write(struct pro_port *port, pro_handle handle)
 	(void)port;
 	/* Linux shuts a listener down for writing, and a UNIX-domain datagram socket, as if it were
 	 * something to them. */
-	if (getpeername((int)handle, &peer, &length) < 0)
+	if (getpeername(pro__fd_of(handle), &peer, &length) < 0)
 		return pro__error_from_os(errno);
-	return shutdown((int)handle, SHUT_WR) < 0 ? pro__error_from_os(errno) : 0;
+	return shutdown(pro__fd_of(handle), SHUT_WR) < 0 ? pro__error_from_os(errno) : 0;
 }
 
 static void world_close_now(struct pro_port *port, pro_handle handle)
 {
 	(void)port;
-	close((int)handle);
+	close(pro__fd_of(handle));
 }
 
 uint64_t pro__linux_now_ns(struct pro_port *port)

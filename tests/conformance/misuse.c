@@ -285,6 +285,39 @@ void scenario_stale_handles_are_errors_not_somebody_elses(struct world *world)
 	ASSERT_ERROR(right->last[EVENT_READ_STREAM].error, PRO_EOF);
 }
 
+/* A handle is wider than a descriptor: what is beyond must not be cut to one that is somebody's. */
+void scenario_handles_beyond_descriptors_are_nobodys(struct world *world)
+{
+	const pro_handle beyond = (pro_handle)(UINT64_C(1) << 32);
+	struct pro_file_status status;
+	struct recorder *left, *right;
+	struct pro_message_block in, out;
+	struct pro_addr addr;
+	pro_handle handle;
+	char bytes[4];
+
+	world_open(world);
+	left = recorder_create(world, "left");
+	right = recorder_create(world, "right");
+	recorder_pair(left, right);
+	handle = beyond + pro_handler_handle(recorder_handler(left));
+	ASSERT_ERROR(pro_socket_local_addr(world->proactor, handle, &addr), PRO_EBADF);
+	ASSERT_ERROR(pro_socket_remote_addr(world->proactor, handle, &addr), PRO_EBADF);
+	ASSERT_ERROR(pro_socket_set_option(world->proactor, handle, PRO_SOCKET_SEND_BUFFER, 4096),
+			PRO_EBADF);
+	ASSERT_ERROR(pro_socket_shutdown_write(world->proactor, handle), PRO_EBADF);
+	ASSERT_ERROR(pro_file_status(world->proactor, handle, &status), PRO_EBADF);
+	ASSERT_OK(pro_proactor_close_handle(world->proactor, handle));
+	world_run_ready(world);
+	pro_message_block_init(&in, bytes, sizeof(bytes));
+	pro_message_block_init_filled(&out, "x", 1);
+	ASSERT_OK(recorder_read(right, &in, 0));
+	ASSERT_OK(recorder_write(left, &out));
+	RUN_UNTIL(world, right->count[EVENT_READ_STREAM] && left->count[EVENT_WRITE_STREAM]);
+	ASSERT_OK(right->last[EVENT_READ_STREAM].error);
+	ASSERT_OK(left->last[EVENT_WRITE_STREAM].error);
+}
+
 /* The number is taken again by a new socket: operations that were opened on the old one must not
  * touch it. */
 void scenario_stale_operations_do_not_reach_a_reused_number(struct world *world)

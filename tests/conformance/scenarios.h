@@ -239,6 +239,7 @@
 	X(34, null_and_empty_arguments_are_refused, NEEDS_NOTHING)                                     \
 	X(34, operations_that_were_not_opened_are_refused, NEEDS_NOTHING)                              \
 	X(34, stale_handles_are_errors_not_somebody_elses, NEEDS_NOTHING)                              \
+	X(34, handles_beyond_descriptors_are_nobodys, NEEDS_LINUX)                                     \
 	X(34, handles_of_the_wrong_kind_are_errors, NEEDS_NOTHING)                                     \
 	X(34, only_connected_streams_end_their_sending, NEEDS_NOTHING)                                 \
 	X(34, handles_may_be_closed_twice, NEEDS_NOTHING)                                              \
