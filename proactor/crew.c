@@ -112,6 +112,11 @@ static struct seat *seat_of(const struct pro_proactor *proactor)
 	return seat;
 }
 
+bool pro__crew_is_in_callback(const struct pro_proactor *proactor)
+{
+	return proactor->crew && seat_of(proactor);
+}
+
 bool pro__crew_takes_requests_soon(const struct pro_proactor *proactor)
 {
 	const struct seat *seat = proactor->crew ? seat_of(proactor) : NULL;

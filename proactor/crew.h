@@ -16,8 +16,9 @@ void pro__crew_destroy(struct pro_proactor *proactor);
 int pro__crew_run(struct pro_proactor *proactor, uint64_t deadline_ns, bool heeds_end, bool is_one);
 bool pro__crew_is_running(struct pro_proactor *proactor);
 
-/* Whether this thread runs a callback of a crew's loop and will take the inbox when it is through
- * with its batch. */
+/* Whether this thread runs a callback of a crew's loop. */
+bool pro__crew_is_in_callback(const struct pro_proactor *proactor);
+/* Whether it does and will take the inbox when it is through with its batch. */
 bool pro__crew_takes_requests_soon(const struct pro_proactor *proactor);
 
 /* What proactor.c lends to the crew's turn; all with the lock. */

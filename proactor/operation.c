@@ -579,7 +579,7 @@ static void operation_check_thread(
 	struct pro_proactor *proactor = operation->owner ? operation->owner->proactor : NULL;
 
 	if (proactor && proactor->debug && operation_state(operation) != PRO__IDLE &&
-			!operation_can_cancel_now(operation))
+			!pro__on_loop(proactor) && !pro__crew_is_in_callback(proactor))
 		pro__debug_wrong_thread(proactor, what, operation, caller);
 }
 

@@ -110,6 +110,46 @@ START_TEST(undeclared_blocking_costs_its_own_slot_only)
 }
 END_TEST
 
+static struct pro_handler setter;
+static struct pro_asynch_timer setter_timer;
+
+static void setter_handle_time_out(
+		struct pro_handler *handler, const struct pro_asynch_timer_result *result)
+{
+	(void)handler;
+	(void)result;
+}
+
+static void setter_handle_wakeup(struct pro_handler *handler)
+{
+	pro_proactor_begin_blocking(pro_handler_proactor(handler));
+	ASSERT_OK(pro_operation_set_timeout(&setter_timer.operation, PRO_NO_TIMEOUT));
+	pro_operation_set_act(&setter_timer.operation, handler);
+	pro_proactor_end_blocking(pro_handler_proactor(handler));
+	sem_post(&done);
+}
+
+/* Debug mode, which ends the program at a call from the wrong thread, knows it for a callback. */
+START_TEST(a_callback_that_blocks_is_a_callback)
+{
+	static const struct pro_handler_vtbl vtbl = {
+			.handle_time_out = setter_handle_time_out,
+			.handle_wakeup = setter_handle_wakeup,
+			.handle_close = handle_close_nothing,
+	};
+
+	os_set_environment("PROACTOR_DEBUG", "abort");
+	open_crew(2, 3);
+	os_set_environment("PROACTOR_DEBUG", NULL);
+	ASSERT_OK(pro_handler_init(&setter, &vtbl, proactor));
+	ASSERT_OK(pro_asynch_timer_open(&setter_timer, &setter, NULL));
+	ASSERT_OK(pro_asynch_timer_schedule(&setter_timer, INT64_MAX));
+	ASSERT_OK(pro_handler_wakeup(&setter));
+	await_done();
+	close_crew();
+}
+END_TEST
+
 static void forgetter_handle_wakeup(struct pro_handler *handler)
 {
 	pro_proactor_begin_blocking(pro_handler_proactor(handler));
@@ -299,6 +339,7 @@ int main(void)
 			seconds_max);
 	suite_add_case(suite, "undeclared_blocking", undeclared_blocking_costs_its_own_slot_only, 0,
 			seconds_max);
+	suite_add_case(suite, "debug", a_callback_that_blocks_is_a_callback, 0, seconds_max);
 	suite_add_case(suite, "forgotten_blocking",
 			a_callback_that_forgets_to_end_blocking_costs_nothing, 0, seconds_max);
 	suite_add_case(suite, "taken_with_a_blocker", what_was_taken_with_a_blocker_goes_on_elsewhere,

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,18 +23,19 @@ static void entry_init(struct epoll_entry *entry)
 	pro__list_init(&entry->works);
 }
 
-/* TCP alone: UNIX-domain sockets end a read where a descriptor was passed, and a pipe is polled. */
+/* TCP alone: UNIX-domain sockets end a read where a descriptor was passed, others where a message
+ * ends (SCTP), and a pipe is polled. */
 static bool entry_short_read_drains(
 		struct epoll_port *port, const struct epoll_entry *entry, int fd)
 {
-	int domain = AF_UNSPEC;
-	socklen_t length = sizeof(domain);
+	int protocol = 0;
+	socklen_t length = sizeof(protocol);
 
 	if (entry->fd.kind != PRO__FD_STREAM)
 		return false;
 	port->calls++;
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 &&
-		   (domain == AF_INET || domain == AF_INET6);
+	return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
+		   protocol == IPPROTO_TCP;
 }
 
 static int entry_look(struct epoll_port *port, struct epoll_entry *entry, int fd)
