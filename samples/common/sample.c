@@ -189,8 +189,8 @@ bool sample_print_listening(const struct pro_addr *addr)
 {
 	char text[PRO_ADDR_TEXT_MAX];
 
-	if (printf("listening on %s\n", pro_addr_format(addr, text, sizeof(text))) < 0 ||
-			fflush(stdout)) {
+	printf("listening on %s\n", pro_addr_format(addr, text, sizeof(text)));
+	if (fflush(stdout) || ferror(stdout)) {
 		sample_log("stdout can not be written");
 		return false;
 	}

@@ -79,7 +79,7 @@ int sample_parse(const struct sample_usage *usage, int argc, char **argv)
 
 		if (strcmp(argv[i], "--help") == 0) {
 			print_help(usage);
-			return fflush(stdout) ? SAMPLE_FAILED : SAMPLE_OK;
+			return fflush(stdout) || ferror(stdout) ? SAMPLE_FAILED : SAMPLE_OK;
 		}
 		if (argv[i][0] != '-') {
 			if (!usage->operand || has_operand)

@@ -247,11 +247,18 @@ def the_command_line_is_checked():
                               timeout=DEADLINE)
         equal(done.returncode, 1)
         check(done.stderr.count(b"address in use") == 1, done.stderr)
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run([path, "--listen", "127.0.0.1:0"], stdout=full, stderr=subprocess.PIPE,
-                              timeout=DEADLINE)
-    equal(done.returncode, 1)
-    equal(done.stderr.splitlines()[1:], [b"echo_server: stdout can not be written"])
+
+
+@test
+def a_full_stdout_ends_it_with_a_word():
+    for arguments, words in ((["--help"], []),
+                             (["--listen", "127.0.0.1:0"], [b"stdout can not be written"])):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([program("echo_server"), *arguments], stdout=full,
+                                  stderr=subprocess.PIPE, timeout=DEADLINE)
+        equal(done.returncode, 1)
+        # In front of it stands the port.
+        equal(done.stderr.splitlines()[1:], [b"echo_server: " + word for word in words])
 
 
 if __name__ == "__main__":
