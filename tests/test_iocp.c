@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "support/os.h"
 #include "support/suite.h"
 #include "windows/fake_win32.h"
 
@@ -739,6 +740,78 @@ START_TEST(cancel_that_lost_keeps_the_bytes)
 	ck_assert_int_eq(probe.error[PRO_OP_READ_STREAM], 0);
 	ck_assert_uint_eq(probe.transferred[PRO_OP_READ_STREAM], 6);
 	fake.cancel_status = FAKE_STATUS_CANCELLED;
+}
+END_TEST
+
+static DWORD WINAPI turn_elsewhere(void *argument)
+{
+	(void)argument;
+	turn();
+	return 0;
+}
+
+/* Starts a read whose call another thread makes. */
+static void start_elsewhere(void)
+{
+	HANDLE thread;
+
+	tear_down();
+	fake_install();
+	create(2);
+	probe_open(&probe, fake_open(FAKE_TCP, 0));
+	start(&probe, PRO_OP_WRITE_STREAM);
+	fake_finish(fake_last(FAKE_SEND, 0), 0, 10);
+	turn();
+	ck_assert_int_eq(pro_asynch_read_stream_read(&probe.reader, &probe.in, 10), 0);
+	thread = CreateThread(NULL, 0, turn_elsewhere, NULL, 0, NULL);
+	ck_assert_ptr_nonnull(thread);
+	ck_assert_uint_eq(WaitForSingleObject(thread, INFINITE), WAIT_OBJECT_0);
+	CloseHandle(thread);
+	ck_assert_uint_eq(fake.count[FAKE_RECV], 1);
+	fake.cancel_status = fake.close_status = 0;
+	fake.trace[0] = '\0';
+}
+
+/* Which finishes the calls of a socket on whatever has its number by then. */
+START_TEST(under_wine_sockets_of_several_threads_close_behind_their_packets)
+{
+	start_elsewhere();
+	pro_handler_close(&probe.handler);
+	turn();
+	if (os_is_emulated()) {
+		/* Again, since a cancel that comes while bytes are moved is none. */
+		ck_assert_int_eq(pro_proactor_handle_events(proactor, 1000), 0);
+		ck_assert_int_eq(strncmp(fake.trace, "cancel cancel ", 14), 0);
+		ck_assert_ptr_null(strstr(fake.trace, "closesocket"));
+	} else {
+		ck_assert_str_eq(fake.trace, "cancel closesocket ");
+	}
+	ck_assert(!probe.is_closed);
+	fake.trace[0] = '\0';
+	fake_finish(fake_last(FAKE_RECV, 0), FAKE_STATUS_CANCELLED, 0);
+	turns(2);
+	ck_assert_int_eq(probe.error[PRO_OP_READ_STREAM], PRO_ECANCELED);
+	ck_assert(probe.is_closed);
+	if (os_is_emulated())
+		ck_assert_ptr_nonnull(strstr(fake.trace, "closesocket"));
+	/* It is known no more: nothing is asked for again. */
+	fake.trace[0] = '\0';
+	turns(2);
+	ck_assert_str_eq(fake.trace, "");
+}
+END_TEST
+
+START_TEST(under_wine_a_cancel_that_found_nothing_is_asked_again)
+{
+	start_elsewhere();
+	fake.cancel_misses = 3;
+	ck_assert_int_eq(pro_operation_cancel(&probe.reader.operation), 0);
+	turn();
+	ck_assert_str_eq(fake.trace,
+			os_is_emulated() ? "cancel-one cancel-one cancel-one cancel-one " : "cancel-one ");
+	fake_finish(fake_last(FAKE_RECV, 0), FAKE_STATUS_CANCELLED, 0);
+	turns(2);
+	ck_assert_int_eq(probe.error[PRO_OP_READ_STREAM], PRO_ECANCELED);
 }
 END_TEST
 
@@ -1595,7 +1668,9 @@ static Suite *make_suite(void)
 	const TTest *const close_tests[] = {close_cancels_then_closes_then_waits_for_all_packets,
 			old_packets_do_not_reach_a_new_handle_of_the_same_value,
 			operation_opened_on_a_closed_handle_is_refused,
-			value_closed_behind_our_back_is_found_out, cancel_that_lost_keeps_the_bytes};
+			value_closed_behind_our_back_is_found_out, cancel_that_lost_keeps_the_bytes,
+			under_wine_sockets_of_several_threads_close_behind_their_packets,
+			under_wine_a_cancel_that_found_nothing_is_asked_again};
 	const TTest *const stream_tests[] = {nothing_received_is_the_end,
 			borrowed_read_holds_no_buffer_until_bytes_are_there,
 			calls_that_succeed_at_once_do_not_keep_others_waiting, long_writes_go_out_in_steps};

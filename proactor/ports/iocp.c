@@ -52,6 +52,7 @@ OVERLAPPED *pro__iocp_begin(
 	OVERLAPPED *overlapped = &iocp_flight(operation)->overlapped;
 
 	memset(overlapped, 0, sizeof(*overlapped));
+	pro__iocp_wine_note_thread(port);
 	handle->outstanding++;
 	port->calls++;
 	return overlapped;
@@ -235,6 +236,7 @@ static void iocp_wait(struct pro_port *base, int64_t timeout_ns, uint64_t *syste
 		timeout_ns = 0;
 	if (port->recalls) {
 		pro__iocp_blocking_retry(port);
+		pro__iocp_wine_retry(port);
 		timeout_ns = timeout_ns < 0 || timeout_ns > RETRY_NS ? RETRY_NS : timeout_ns;
 	}
 	DWORD timeout_ms = wait_ms(port, timeout_ns);
@@ -307,7 +309,8 @@ static void iocp_cancel(struct pro_port *base, struct pro_operation *operation)
 	}
 	/* Fails when the packet is queued already: the cancel has lost. */
 	port->calls++;
-	port->win32.CancelIoEx(flight->handle->value, &flight->overlapped);
+	if (!port->win32.CancelIoEx(flight->handle->value, &flight->overlapped))
+		pro__iocp_wine_cancel_again(port, flight);
 }
 
 /* ---- the port's life ---- */

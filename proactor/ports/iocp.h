@@ -37,13 +37,14 @@ enum iocp_kind {
  * freed before the port, so that an operation may look whether its handle is still the one it was
  * opened on. */
 struct iocp_handle {
-	struct iocp_handle *next; /* with the same hash, or free */
+	struct iocp_handle *next; /* with the same hash, or free, or closed late */
 	HANDLE value;
 	uint64_t generation;  /* another number for each handle; 0: free */
 	uint32_t outstanding; /* packets that will come */
 	uint8_t kind;         /* enum iocp_kind */
 	bool skips_success;   /* success at once gives no packet */
 	bool is_closing;
+	bool closes_late;   /* when its packets are here; in port->late till then */
 	bool is_associated; /* with this port; needless for a file that is only transmitted */
 	int family;         /* of a socket */
 	int protocol;
@@ -108,6 +109,11 @@ struct iocp_port {
 	bool is_fed;                   /* a block came back */
 	bool has_completed;            /* something completed since the wait began */
 	bool is_wine;
+	/* Under Wine only (iocp_wine.c). */
+	bool has_threads;         /* that began or closed */
+	DWORD thread;             /* that did so last */
+	struct iocp_handle *late; /* are being closed, and open until their packets are here */
+
 	DWORD build;    /* number of the system's */
 	uint64_t calls; /* of the system, since the last wait */
 	_Atomic(bool) is_wake_queued;
@@ -122,7 +128,7 @@ struct iocp_port {
 	_Atomic(struct iocp_job *) jobs_done;
 	unsigned jobs_running;
 	struct pro_list_node blocked; /* calls that only another thread can end (iocp_blocking.c) */
-	unsigned recalls;             /* of them: those that are to end */
+	unsigned recalls;             /* of them: those that are to end; and sockets that close late */
 	bool is_waiter_unaware;       /* of those: a thread waits that began before there were any */
 
 	/* Named pipes that are listened on (iocp_pipe.c), from any thread. */
@@ -220,10 +226,6 @@ extern const struct iocp_class pro__iocp_connect_class;
 extern const struct iocp_class pro__iocp_transmit_class;
 extern const struct iocp_class pro__iocp_resolve_class;
 
-/* Under Wine only: whether the peer has reset the connection. Wine keeps to itself a reset that
- * came while no call was under way: a read then reports an end, TransmitFile waits for ever.
- * Sending nothing tells: it sends nothing, and fails on a connection that was reset. */
-bool pro__iocp_was_reset(struct iocp_port *port, const struct iocp_handle *handle);
 /* A block of the pool for a read that borrows. NULL: the operation waits for one, or has completed
  * (iocp_stream.c). */
 struct pro_message_block *pro__iocp_take_lent(
@@ -251,6 +253,23 @@ void pro__iocp_run_jobs(struct iocp_port *port);
 void pro__iocp_wake_up(struct iocp_port *port);
 
 void pro__iocp_cancel_resolve(struct iocp_port *port, struct pro_operation *operation);
+
+/* ---- iocp_wine.c: what Wine does differently; on Windows nothing happens ---- */
+
+/* The calling thread begins a call. */
+void pro__iocp_wine_note_thread(struct iocp_port *port);
+/* Whether the socket, which is being closed and has packets to come, must stay open until they are
+ * here: then pro__iocp_wine_close closes it. */
+bool pro__iocp_wine_close_late(struct iocp_port *port, struct iocp_handle *handle);
+void pro__iocp_wine_close(struct iocp_port *port, struct iocp_handle *handle);
+/* Cancels again what is in flight on such sockets. */
+void pro__iocp_wine_retry(struct iocp_port *port);
+/* A cancel of the flight failed. */
+void pro__iocp_wine_cancel_again(struct iocp_port *port, struct iocp_flight *flight);
+/* Whether the peer has reset the connection. Wine keeps to itself a reset that
+ * came while no call was under way: a read then reports an end, TransmitFile waits for ever.
+ * Sending nothing tells: it sends nothing, and fails on a connection that was reset. */
+bool pro__iocp_was_reset(struct iocp_port *port, const struct iocp_handle *handle);
 
 /* ---- iocp_blocking.c: handles that can only be waited for ---- */
 

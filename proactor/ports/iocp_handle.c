@@ -371,6 +371,8 @@ void pro__iocp_handle_check_closed(struct iocp_port *port, struct iocp_handle *h
 	handle->close_request = NULL;
 	if (handle->kind == IOCP_BLOCKING)
 		pro__iocp_close_value(port, handle->value);
+	else if (handle->closes_late)
+		pro__iocp_wine_close(port, handle);
 	pro__iocp_handle_free(port, handle);
 	port->has_completed = true;
 	tell_closed(request);
@@ -417,7 +419,8 @@ void pro__iocp_close_handle(struct pro_port *base, struct pro_close_request *req
 	} else {
 		if (handle->outstanding > 1)
 			port->win32.CancelIoEx(value, NULL);
-		pro__iocp_close_value(port, value);
+		if (handle->outstanding == 1 || !pro__iocp_wine_close_late(port, handle))
+			pro__iocp_close_value(port, value);
 	}
 	handle->outstanding--;
 	pro__iocp_handle_check_closed(port, handle);

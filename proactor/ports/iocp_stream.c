@@ -130,33 +130,6 @@ static bool is_end(DWORD error)
 		   error == WSAEDISCON;
 }
 
-static void set_waiting(struct iocp_port *port, SOCKET socket, bool waits)
-{
-	u_long never_waits = !waits;
-	DWORD bytes;
-
-	port->win32.WSAIoctl(
-			socket, FIONBIO, &never_waits, sizeof(never_waits), NULL, 0, &bytes, NULL, NULL);
-}
-
-/* Behind bytes that the peer does not read, even a send of nothing would wait. */
-bool pro__iocp_was_reset(struct iocp_port *port, const struct iocp_handle *handle)
-{
-	const SOCKET socket = (SOCKET)handle->value;
-	WSABUF nothing = {0};
-	DWORD bytes;
-	bool was_reset;
-
-	if (!port->is_wine || handle->kind != IOCP_STREAM)
-		return false;
-	port->calls++;
-	set_waiting(port, socket, false);
-	was_reset = port->win32.WSASend(socket, &nothing, 1, &bytes, 0, NULL, NULL) == SOCKET_ERROR &&
-				GetLastError() == WSAECONNRESET;
-	set_waiting(port, socket, true);
-	return was_reset;
-}
-
 static void read_again(struct iocp_port *port, struct pro_operation *operation)
 {
 	if (pro__iocp_is_asked_to_end(operation))

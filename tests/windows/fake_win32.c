@@ -175,6 +175,12 @@ static BOOL WINAPI fake_cancel(HANDLE value, OVERLAPPED *overlapped)
 {
 	trace(overlapped ? "cancel-one" : "cancel");
 	ck_assert_ptr_nonnull(fake_find(value));
+	if (fake.cancel_misses > 0) {
+		fake.cancel_misses--;
+		overlapped->Internal = STATUS_PENDING;
+		SetLastError(ERROR_NOT_FOUND);
+		return FALSE;
+	}
 	if (fake.cancel_status)
 		finish_all(value, overlapped, fake.cancel_status);
 	return TRUE;

@@ -82,6 +82,7 @@ struct fake {
 	DWORD take_back_status; /* of the next NtCancelWaitCompletionPacket */
 	bool reverses;          /* packets come newest first */
 	DWORD cancel_status;    /* what CancelIoEx makes of pending calls; 0: nothing */
+	unsigned cancel_misses; /* CancelIoEx finds nothing so often, as under Wine */
 	DWORD close_status;     /* what closing makes of them; 0: nothing */
 	DWORD wait_error;       /* of a wait without packets */
 	bool is_local;          /* accepted sockets are of AF_UNIX */
