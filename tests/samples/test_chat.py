@@ -778,6 +778,10 @@ def listens_where_it_is_told():
         with Server("chat_server", listen="[::1]:0") as server:
             check(server.listen.startswith("[::1]:"), server.listen)
             Chatter(server, "ann")
+
+
+@test
+def listens_on_unix_sockets_too():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "chat.sock")
         with Server("chat_server", listen="unix:" + path) as server:

@@ -196,21 +196,29 @@ def server_may_be_named():
     with Server("chat_server") as server:
         name = "localhost:%d" % server.address[1]
         equal(run_client(name, data=b"/who\n")[0], 0)
+
+
+@test
+def server_may_have_a_path():
     with tempfile.TemporaryDirectory() as folder:
         with Server("chat_server", listen="unix:%s/chat" % folder) as server:
             equal(run_client(server.listen, data=b"/who\n")[1].splitlines()[-1],
                   b"* in lobby: guest1")
+    expect_no_connection("unix:/nonexistent/socket", b"no such file")
+
+
+def expect_no_connection(name, words):
+    status, out, err = run_client(name, data=b"hi\n")
+    equal((status, out), (1, b""))
+    check(words in err and err.count(b"\n") == 1, err)
 
 
 @test
 def no_connection_is_told():
     with FakeServer() as server:
         closed = server.name
-    for name, words in ((closed, b"connection refused"), ("no.such.host.invalid:1", b"host name"),
-                        ("unix:/nonexistent/socket", b"no such file")):
-        status, out, err = run_client(name, data=b"hi\n")
-        equal((status, out), (1, b""))
-        check(words in err and err.count(b"\n") == 1, err)
+    expect_no_connection(closed, b"connection refused")
+    expect_no_connection("no.such.host.invalid:1", b"host name")
     for name in ("nonsense", "", "host:99999"):
         status, out, err = run_client(name, data=b"hi\n")
         check(status in (1, 2) and not out and err, (name, status, out, err))
