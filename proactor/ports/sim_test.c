@@ -109,7 +109,8 @@ static bool runner_watches(const struct runner *runner, uint64_t seed)
 {
 	const char *text = getenv("PROACTOR_DEBUG");
 
-	return (!text || !*text) && (runner->is_watched || seed % WATCHED == 0);
+	return (runner->options.checks & PRO_SIM_BIT(PRO_SIM_CHECK_MISUSE)) && (!text || !*text) &&
+		   (runner->is_watched || seed % WATCHED == 0);
 }
 
 static void runner_run_seed(struct runner *runner, uint64_t seed)
