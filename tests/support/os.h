@@ -28,6 +28,8 @@ uint64_t os_now_ms(void);
 
 /* Gives the processor away once. */
 void os_yield(void);
+/* Gives it away for about a millisecond, in a loop that waits for what nobody tells. */
+void os_pause(void);
 /* This thread; and a wait until that thread waits in the kernel: false after some 100 ms. */
 long os_thread_id(void);
 bool os_wait_until_asleep(long thread_id);

@@ -151,6 +151,11 @@ void os_yield(void)
 	sched_yield();
 }
 
+void os_pause(void)
+{
+	poll(NULL, 0, 1);
+}
+
 long os_thread_id(void)
 {
 	return syscall(SYS_gettid);

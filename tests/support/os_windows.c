@@ -203,6 +203,11 @@ uint64_t os_now_ms(void)
 	return (uint64_t)now.QuadPart / ((uint64_t)frequency.QuadPart / 1000);
 }
 
+void os_pause(void)
+{
+	os_yield();
+}
+
 void os_yield(void)
 {
 	SwitchToThread();

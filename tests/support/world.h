@@ -130,6 +130,9 @@ bool world_is_shared(void);
 /* A time that a test may take on a busy machine or under a sanitizer; a promise of the contract is
  * never stretched so. PROACTOR_TEST_LIMIT_MS is the most, for tests that are made to fail. */
 uint64_t world_limit_ms(uint64_t limit_ms);
+/* From the time when `is_on` says so, for as long as it does, nothing is waited for longer than
+ * `limit_ms`: when something failed, what waits for what will never come gives up early. */
+void world_set_hurry(uint64_t limit_ms, bool (*is_on)(void));
 
 /* Runs the loop until the condition holds; fails the test, naming it, when that takes too long. */
 #define RUN_LIMIT_MS 15000

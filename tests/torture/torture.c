@@ -21,8 +21,6 @@
 #include "run.h"
 
 #define JOBS_MAX 64u
-/* What waits for something that will never come gives up early. */
-#define LIMIT_MS "150"
 /* Of a scenario in which nothing fails: a busy machine may break a promise of time. */
 #define TRIES 3u
 /* Told in full. */
@@ -40,21 +38,32 @@ static const struct scenario scenarios[] = {
 
 #define SCENARIOS_COUNT (sizeof(scenarios) / sizeof(scenarios[0]))
 
+/* A scenario and its runs. */
+struct subject {
+	const struct scenario *scenario;
+	uint64_t *count;   /* how many there are when nothing fails; shared with the processes */
+	bool holds;        /* when nothing fails */
+	uint64_t next;     /* the number of the next run, */
+	uint64_t distance; /* and how far the one after it is */
+	bool is_over;      /* nothing was left to fail */
+};
+
 /* All runs of one kind. */
 struct sweep {
 	const struct kind *kind;
-	const struct scenario *scenario; /* now */
-	uint64_t most;                   /* runs of a scenario */
+	uint64_t most; /* runs of a scenario */
 	bool is_spread;
-	unsigned jobs_max;
-	uint64_t *count; /* shared with the processes */
+	struct subject subjects[SCENARIOS_COUNT];
+	unsigned subjects_count;
 	uint64_t ends[ENDS];
 	uint64_t furthest;
 	unsigned exceptions; /* scenarios in which not each was made to fail */
 	struct job {
-		pid_t process; /* 0: none */
+		pid_t process;
+		struct subject *subject;
 		uint64_t number;
 	} jobs[JOBS_MAX];
+	unsigned jobs_max;
 	unsigned jobs_count;
 };
 
@@ -64,118 +73,154 @@ _Noreturn static void fail(const char *what)
 	exit(EXIT_FAILURE);
 }
 
-static pid_t start(const struct sweep *sweep, uint64_t number)
-{
-	const pid_t process = fork();
+/* ---- runs ---- */
 
-	if (process < 0)
-		fail("fork");
-	if (process > 0)
-		return process;
-	if (number > 0)
-		setenv("PROACTOR_TEST_LIMIT_MS", LIMIT_MS, 1);
-	run_here(sweep->scenario, sweep->kind, number, number > 0 ? NULL : sweep->count);
-}
-
-static enum end end_of(const struct sweep *sweep, uint64_t number, int status)
+static enum end end_of(const struct sweep *sweep, const struct job *job, int status)
 {
+	const char *name = job->subject->scenario->name;
+
 	if (WIFEXITED(status) && WEXITSTATUS(status) >= END_HELD && WEXITSTATUS(status) < END_BAD)
 		return (enum end)WEXITSTATUS(status);
-	if (sweep->ends[END_BAD] >= BAD_MAX)
+	if (job->number == 0 || sweep->ends[END_BAD] >= BAD_MAX)
 		return END_BAD;
 	if (WIFSIGNALED(status))
-		printf("%s: ends by signal %d%s", sweep->scenario->name, WTERMSIG(status),
+		printf("%s: ends by signal %d%s", name, WTERMSIG(status),
 				WTERMSIG(status) == SIGALRM ? " (it hangs)" : "");
 	else
-		printf("%s: is bad", sweep->scenario->name);
-	printf(" when %s %llu fails\n", sweep->kind->noun, (unsigned long long)number);
+		printf("%s: is bad", name);
+	printf(" when %s %llu fails\n", sweep->kind->noun, (unsigned long long)job->number);
 	return END_BAD;
 }
 
-/* Waits for one that runs, and counts its end. */
-static enum end finish_one(struct sweep *sweep)
+static void note_end(struct sweep *sweep, const struct job *job, enum end end)
+{
+	if (job->number == 0) {
+		job->subject->holds = end == END_UNTOUCHED;
+	} else if (end == END_UNTOUCHED && job->number > *job->subject->count) {
+		job->subject->is_over = true;
+	} else {
+		sweep->ends[end]++;
+		if (job->number > sweep->furthest)
+			sweep->furthest = job->number;
+	}
+}
+
+static void finish_one(struct sweep *sweep)
 {
 	int status;
 	const pid_t process = waitpid(-1, &status, 0);
-	enum end end;
+	unsigned i = 0;
 
 	if (process < 0)
 		fail("waitpid");
-	for (unsigned i = 0;; i++) {
-		if (sweep->jobs[i].process != process)
-			continue;
-		end = end_of(sweep, sweep->jobs[i].number, status);
-		sweep->ends[end]++;
-		sweep->jobs[i] = sweep->jobs[--sweep->jobs_count];
-		return end;
-	}
+	while (sweep->jobs[i].process != process)
+		i++;
+	note_end(sweep, &sweep->jobs[i], end_of(sweep, &sweep->jobs[i], status));
+	sweep->jobs[i] = sweep->jobs[--sweep->jobs_count];
 }
 
-static void start_one(struct sweep *sweep, uint64_t number)
+static void finish_all(struct sweep *sweep)
 {
-	while (sweep->jobs_count == sweep->jobs_max)
-		finish_one(sweep);
-	sweep->jobs[sweep->jobs_count].number = number;
-	sweep->jobs[sweep->jobs_count++].process = start(sweep, number);
-}
-
-/* Whether the scenario holds when nothing fails; how many there are then. */
-static bool run_untouched(struct sweep *sweep)
-{
-	for (unsigned try = 0; try < TRIES; try++) {
-		const pid_t process = start(sweep, 0);
-		int status;
-
-		if (waitpid(process, &status, 0) != process)
-			fail("waitpid");
-		if (WIFEXITED(status) && WEXITSTATUS(status) == END_UNTOUCHED)
-			return true;
-	}
-	printf("%s: does not hold when nothing fails\n", sweep->scenario->name);
-	return false;
-}
-
-/* Where time is real, there may be more than when nothing failed. */
-static uint64_t sweep_rest(struct sweep *sweep, uint64_t number, uint64_t distance)
-{
-	for (;; number += distance, distance *= 2) {
-		start_one(sweep, number);
-		if (finish_one(sweep) == END_UNTOUCHED)
-			return number;
-	}
-}
-
-static void sweep_scenario(struct sweep *sweep)
-{
-	uint64_t dense;
-	uint64_t distance = 1;
-	uint64_t number = 1;
-
-	if (!run_untouched(sweep)) {
-		sweep->ends[END_BAD]++;
-		return;
-	}
-	dense = *sweep->count;
-	if (sweep->is_spread) {
-		dense = 0;
-		distance = *sweep->count / sweep->most + 1;
-		number += (uint64_t)(sweep->scenario - scenarios) % distance;
-	} else if (dense > sweep->most) {
-		dense = sweep->most / 2;
-		distance = (*sweep->count - dense) / (sweep->most - dense) + 1;
-		printf("%s: %llu %s; the first %llu, then one of %llu\n", sweep->scenario->name,
-				(unsigned long long)*sweep->count, sweep->kind->name, (unsigned long long)dense,
-				(unsigned long long)distance);
-	}
-	sweep->exceptions += distance > 1;
-	for (; number <= *sweep->count; number += number < dense ? 1 : distance)
-		start_one(sweep, number);
 	while (sweep->jobs_count > 0)
 		finish_one(sweep);
-	if (!sweep->is_spread)
-		number = sweep_rest(sweep, number, distance);
-	sweep->furthest = number > sweep->furthest ? number : sweep->furthest;
 }
+
+static void start_one(struct sweep *sweep, struct subject *subject, uint64_t number)
+{
+	pid_t process;
+
+	while (sweep->jobs_count == sweep->jobs_max)
+		finish_one(sweep);
+	process = fork();
+	if (process < 0)
+		fail("fork");
+	if (process == 0)
+		run_here(subject->scenario, sweep->kind, number, number > 0 ? NULL : subject->count);
+	sweep->jobs[sweep->jobs_count++] =
+			(struct job){.process = process, .subject = subject, .number = number};
+}
+
+/* ---- all runs, scenario by scenario but without a pause between them ---- */
+
+/* Whether the scenarios hold when nothing fails; what does not in company is tried again alone. */
+static void run_untouched(struct sweep *sweep)
+{
+	for (unsigned i = 0; i < sweep->subjects_count; i++)
+		start_one(sweep, &sweep->subjects[i], 0);
+	finish_all(sweep);
+	for (unsigned i = 0; i < sweep->subjects_count; i++) {
+		struct subject *subject = &sweep->subjects[i];
+
+		for (unsigned try = 1; !subject->holds && try < TRIES; try++) {
+			start_one(sweep, subject, 0);
+			finish_all(sweep);
+		}
+		if (subject->holds)
+			continue;
+		printf("%s: does not hold when nothing fails\n", subject->scenario->name);
+		subject->is_over = true;
+		sweep->ends[END_BAD]++;
+	}
+}
+
+static void sweep_subject(struct sweep *sweep, struct subject *subject)
+{
+	const uint64_t count = *subject->count;
+	uint64_t dense = count;
+
+	subject->distance = 1;
+	subject->next = 1;
+	if (sweep->is_spread) {
+		dense = 0;
+		subject->distance = count / sweep->most + 1;
+		subject->next += (uint64_t)(subject->scenario - scenarios) % subject->distance;
+	} else if (count > sweep->most) {
+		dense = sweep->most / 2;
+		subject->distance = (count - dense) / (sweep->most - dense) + 1;
+		printf("%s: %llu %s; the first %llu, then one of %llu\n", subject->scenario->name,
+				(unsigned long long)count, sweep->kind->name, (unsigned long long)dense,
+				(unsigned long long)subject->distance);
+	}
+	sweep->exceptions += subject->distance > 1;
+	for (; subject->next <= count; subject->next += subject->next < dense ? 1 : subject->distance)
+		start_one(sweep, subject, subject->next);
+}
+
+/* Where time is real, there may be more than when nothing failed: some more until one ended before
+ * its number. */
+static void sweep_rest(struct sweep *sweep)
+{
+	bool is_any_left = true;
+
+	for (unsigned more = 1; is_any_left; more *= 2) {
+		is_any_left = false;
+		for (unsigned i = 0; i < sweep->subjects_count; i++) {
+			struct subject *subject = &sweep->subjects[i];
+
+			if (subject->is_over)
+				continue;
+			is_any_left = true;
+			for (unsigned run = 0; run < more; run++) {
+				start_one(sweep, subject, subject->next);
+				subject->next += subject->distance;
+			}
+		}
+		finish_all(sweep);
+	}
+}
+
+static void sweep_all(struct sweep *sweep)
+{
+	run_untouched(sweep);
+	for (unsigned i = 0; i < sweep->subjects_count; i++)
+		if (sweep->subjects[i].holds)
+			sweep_subject(sweep, &sweep->subjects[i]);
+	finish_all(sweep);
+	if (!sweep->is_spread)
+		sweep_rest(sweep);
+}
+
+/* ---- what is asked for ---- */
 
 static bool is_wanted(const struct scenario *scenario, unsigned count, char **names)
 {
@@ -226,15 +271,30 @@ static bool is_number(const char *text)
 static int print_sum(const struct sweep *sweep)
 {
 	const uint64_t *ends = sweep->ends;
-	const uint64_t runs = ends[END_HELD] + ends[END_CUT] + ends[END_UNJUDGED] + ends[END_BAD];
+	uint64_t runs = 0;
 
+	for (unsigned end = 0; end < ENDS; end++)
+		runs += ends[end];
 	printf("%llu runs with a failing %s, up to number %llu, %u scenarios not with each: %llu held, "
-		   "%llu were cut and clean, %llu unjudged, %llu bad\n",
+		   "%llu were cut and clean, %llu unjudged, %llu ended before it, %llu bad\n",
 			(unsigned long long)runs, sweep->kind->noun, (unsigned long long)sweep->furthest,
 			sweep->exceptions, (unsigned long long)ends[END_HELD],
 			(unsigned long long)ends[END_CUT], (unsigned long long)ends[END_UNJUDGED],
-			(unsigned long long)ends[END_BAD]);
+			(unsigned long long)ends[END_UNTOUCHED], (unsigned long long)ends[END_BAD]);
 	return ends[END_BAD] ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static void add_subjects(struct sweep *sweep, unsigned names_count, char **names)
+{
+	const size_t size = SCENARIOS_COUNT * sizeof(uint64_t);
+	uint64_t *counts = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (counts == MAP_FAILED)
+		fail("mmap");
+	for (size_t i = 0; i < SCENARIOS_COUNT; i++)
+		if (is_wanted(&scenarios[i], names_count, names))
+			sweep->subjects[sweep->subjects_count++] =
+					(struct subject){.scenario = &scenarios[i], .count = &counts[i]};
 }
 
 int main(int argc, char **argv)
@@ -257,16 +317,8 @@ int main(int argc, char **argv)
 	}
 	if (sweep.most < 2 || sweep.jobs_max < 1 || sweep.jobs_max > JOBS_MAX)
 		explain();
-	sweep.count = mmap(
-			NULL, sizeof(*sweep.count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (sweep.count == MAP_FAILED)
-		fail("mmap");
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	for (size_t i = 0; i < SCENARIOS_COUNT; i++) {
-		if (!is_wanted(&scenarios[i], (unsigned)(argc - next), argv + next))
-			continue;
-		sweep.scenario = &scenarios[i];
-		sweep_scenario(&sweep);
-	}
+	add_subjects(&sweep, (unsigned)(argc - next), argv + next);
+	sweep_all(&sweep);
 	return print_sum(&sweep);
 }
