@@ -110,8 +110,9 @@ void scenario_any_failing_allocation_is_a_clean_error(struct world *world)
  * ones; and one for each new connection. */
 static void count_allocations(struct world *world, bool borrows)
 {
-	enum { CLIENTS = 10, WARM = 2 };
-	struct echo_client *clients = calloc(CLIENTS, sizeof(*clients));
+	enum { WARM = 2 };
+	const unsigned clients_count = world_is_small() ? 4 : 10;
+	struct echo_client *clients = calloc(clients_count, sizeof(*clients));
 	const unsigned rounds = world_number(2000, 2000);
 	const uint64_t warm = 64 * (uint64_t)rounds / 20;
 	struct echo_server server;
@@ -121,7 +122,7 @@ static void count_allocations(struct world *world, bool borrows)
 	world_open(world);
 	ASSERT_OK(echo_server_open(&server, world->proactor, ANY_INET));
 	server.borrows = borrows;
-	for (unsigned i = 0; i < CLIENTS; i++)
+	for (unsigned i = 0; i < clients_count; i++)
 		echo_client_init(&clients[i], world, "client", 64 * rounds, 64);
 	for (unsigned i = 0; i < WARM; i++)
 		echo_client_connect(&clients[i], pro_asynch_acceptor_addr(&server.acceptor));
@@ -129,12 +130,12 @@ static void count_allocations(struct world *world, bool borrows)
 	calls = world->memory.calls;
 	RUN_UNTIL(world, clients[0].received > 32 * rounds && clients[1].received > 32 * rounds);
 	ck_assert_uint_eq(world->memory.calls, calls);
-	for (unsigned i = WARM; i < CLIENTS; i++)
+	for (unsigned i = WARM; i < clients_count; i++)
 		echo_client_connect(&clients[i], pro_asynch_acceptor_addr(&server.acceptor));
-	for (unsigned i = 0; i < CLIENTS; i++)
+	for (unsigned i = 0; i < clients_count; i++)
 		RUN_UNTIL(world, clients[i].is_done);
-	ck_assert_uint_eq(server.opened, CLIENTS);
-	ck_assert_uint_eq(world->memory.calls, calls + CLIENTS - WARM);
+	ck_assert_uint_eq(server.opened, clients_count);
+	ck_assert_uint_eq(world->memory.calls, calls + clients_count - WARM);
 	world_close_recorders(world);
 	echo_server_close(world, &server);
 	free(clients);
