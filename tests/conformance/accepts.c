@@ -31,7 +31,7 @@ static void echo_once(struct world *world, const struct pro_addr *addr)
 void scenario_acceptor_serves_many_connections(struct world *world)
 {
 	const unsigned clients_count = world_is_small() ? 10 : 50;
-	const unsigned bytes = world_number(20000, 20000);
+	const unsigned bytes = world_is_small() ? 100 : 5000;
 	struct echo_client *clients = calloc(clients_count, sizeof(*clients));
 	struct echo_server server;
 
