@@ -9,9 +9,8 @@
 
 static const char *program_name = "sample";
 
-/* What a signal ends. Set while the proactor lives. */
-static struct pro_proactor *volatile stopped_by_signal;
-/* Of what else a signal asks for a dump. */
+/* What a signal ends, and of what else it asks for a dump. */
+static struct pro_proactor *stopped_by_signal;
 static struct pro_proactor_group *volatile dumped_group;
 
 void sample_set_program(const char *program)
@@ -98,20 +97,15 @@ static void log_hook(void *context, enum pro_log_level level, const char *text)
 
 static void end_loop(void)
 {
-	struct pro_proactor *proactor = stopped_by_signal;
-
-	if (proactor)
-		pro_proactor_end_event_loop(proactor);
+	pro_proactor_end_event_loop(stopped_by_signal);
 }
 
 static void dump(void)
 {
-	struct pro_proactor *proactor = stopped_by_signal;
 	struct pro_proactor_group *group = dumped_group;
 	unsigned count = group ? pro_proactor_group_count(group) : 0;
 
-	if (proactor)
-		pro_proactor_dump(proactor, NULL, NULL);
+	pro_proactor_dump(stopped_by_signal, NULL, NULL);
 	for (unsigned i = 0; i < count; i++)
 		pro_proactor_dump(pro_proactor_group_proactor(group, i), NULL, NULL);
 }
@@ -155,9 +149,15 @@ struct pro_proactor *sample_proactor_create(
 	return proactor;
 }
 
+void sample_ignore_signals(void)
+{
+	sample_system_mind_signals(NULL, NULL);
+	dumped_group = NULL;
+}
+
 int sample_proactor_destroy(struct pro_proactor *proactor)
 {
-	stopped_by_signal = NULL;
+	sample_ignore_signals();
 	int error = pro_proactor_destroy(proactor);
 	if (error) {
 		sample_log("stopping failed: %s", pro_error_text(error));

@@ -66,10 +66,13 @@ void sample_proactor_options_init(struct pro_proactor_options *options);
 struct pro_proactor *sample_proactor_create(
 		const struct pro_proactor_options *options, bool log_port);
 
-/* A group whose proactors do so too, from now on; NULL: none. */
+/* A group whose proactors do so too, from now on. */
 void sample_set_dumped_group(struct pro_proactor_group *group);
 
-/* Stops minding signals, then closes every handler and frees the proactor. Returns the exit status:
+/* From now on no signal does anything: before what they act on is taken apart. */
+void sample_ignore_signals(void);
+
+/* sample_ignore_signals, then closes every handler and frees the proactor. Returns the exit status:
  * SAMPLE_OK or SAMPLE_FAILED. */
 int sample_proactor_destroy(struct pro_proactor *proactor);
 

@@ -154,7 +154,7 @@ int sample_loops_run(struct sample_loops *loops, int64_t limit_ms)
 
 int sample_loops_close(struct sample_loops *loops)
 {
-	sample_set_dumped_group(NULL);
+	sample_ignore_signals();
 	/* In this order: connections on their way to the group are the acceptor's, and what the group
 	 * tells to handlers of the first proactor must find it. */
 	pro_proactor_group_stop(loops->group);

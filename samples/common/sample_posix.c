@@ -8,8 +8,10 @@
 
 #include "sample_system.h"
 
-static void (*stop_program)(void);
-static void (*dump_program)(void);
+/* What a signal calls. When they are taken back only the main thread is left to run its handler:
+ * those of the library block all signals. */
+static void (*volatile stop_program)(void);
+static void (*volatile dump_program)(void);
 
 /* A program may be started with stdin, stdout or stderr closed: the next descriptor would then be
  * taken for it, and a peer might read the log. */
@@ -25,10 +27,10 @@ bool sample_system_start(void)
 
 static void handle_signal(int signal_number)
 {
-	if (signal_number == SIGUSR1)
-		dump_program();
-	else
-		stop_program();
+	void (*call)(void) = signal_number == SIGUSR1 ? dump_program : stop_program;
+
+	if (call)
+		call();
 }
 
 void sample_system_mind_signals(void (*stop)(void), void (*dump)(void))
@@ -38,6 +40,8 @@ void sample_system_mind_signals(void (*stop)(void), void (*dump)(void))
 
 	stop_program = stop;
 	dump_program = dump;
+	if (!stop)
+		return;
 	memset(&action, 0, sizeof(action));
 	sigemptyset(&action.sa_mask);
 	action.sa_handler = handle_signal;

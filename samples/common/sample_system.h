@@ -9,7 +9,7 @@ bool sample_system_start(void);
 
 /* Calls `stop` when the user or the system wants the program to end, and `dump` when the user wants
  * to know what it is doing (SIGUSR1, or Ctrl-Break on Windows): in a signal handler, or on a thread
- * of the system. */
+ * of the system. NULL for both: none is called any more, and none is under way. */
 void sample_system_mind_signals(void (*stop)(void), void (*dump)(void));
 
 /* A thread that runs `run(argument)`; NULL when there is none to be had. */

@@ -11,6 +11,8 @@
 /* Ends wait for the main thread at most so long; the system ends the program soon after anyway. */
 #define CLOSE_WAIT_MS 5000
 
+/* What the system's thread calls, which holds the lock meanwhile. */
+static SRWLOCK lock = SRWLOCK_INIT;
 static void (*stop_program)(void);
 static void (*dump_program)(void);
 
@@ -28,23 +30,26 @@ bool sample_system_start(void)
 
 static BOOL WINAPI handle_event(DWORD event)
 {
-	if (event == CTRL_BREAK_EVENT) {
-		dump_program();
-		return TRUE;
-	}
-	stop_program();
+	AcquireSRWLockShared(&lock);
+	void (*call)(void) = event == CTRL_BREAK_EVENT ? dump_program : stop_program;
+	if (call)
+		call();
+	ReleaseSRWLockShared(&lock);
 	/* After Ctrl-C the program goes on and ends itself; the window's closing ends it as soon as
 	 * this returns. */
-	if (event != CTRL_C_EVENT)
+	if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT)
 		Sleep(CLOSE_WAIT_MS);
 	return TRUE;
 }
 
 void sample_system_mind_signals(void (*stop)(void), void (*dump)(void))
 {
+	AcquireSRWLockExclusive(&lock);
 	stop_program = stop;
 	dump_program = dump;
-	SetConsoleCtrlHandler(handle_event, TRUE);
+	ReleaseSRWLockExclusive(&lock);
+	if (stop)
+		SetConsoleCtrlHandler(handle_event, TRUE);
 }
 
 struct sample_thread {
