@@ -508,6 +508,77 @@ START_TEST(flights_of_a_ring_without_a_thread_survive)
 }
 END_TEST
 
+struct heir {
+	struct bound *bound;
+	pid_t number; /* of the thread that the ring was bound to */
+	bool has_number;
+};
+
+static void *first_main(void *context)
+{
+	struct heir *heir = context;
+
+	heir->number = (pid_t)syscall(SYS_gettid);
+	pro_message_block_init(&heir->bound->in, heir->bound->bytes, sizeof(heir->bound->bytes));
+	ASSERT_OK(recorder_read(heir->bound->left, &heir->bound->in, 0));
+	ASSERT_OK(recorder_read(heir->bound->right, NULL, 0));
+	world_run_ready(heir->bound->world);
+	return NULL;
+}
+
+static void *heir_main(void *context)
+{
+	struct heir *heir = context;
+	struct bound *bound = heir->bound;
+
+	if ((pid_t)syscall(SYS_gettid) != heir->number)
+		return NULL;
+	heir->has_number = true;
+	RUN_UNTIL(bound->world, bound->left->cancels[EVENT_READ_STREAM] == 1 &&
+									bound->right->cancels[EVENT_READ_STREAM] == 1);
+	ASSERT_OK(recorder_read(bound->left, &bound->in, 0));
+	ASSERT_OK(recorder_read(bound->right, NULL, 0));
+	exchange_words(bound);
+	return NULL;
+}
+
+/* The next threads get numbers from this one on; false where that is not allowed. */
+static bool ask_for_thread_number(pid_t number)
+{
+	char text[16];
+	int length = snprintf(text, sizeof(text), "%d", (int)number - 1);
+	int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+	bool is_asked = fd >= 0 && write(fd, text, (size_t)length) == length;
+
+	if (fd >= 0)
+		close(fd);
+	return is_asked;
+}
+
+/* Numbers of threads come again. Other programs may be faster. */
+START_TEST(a_thread_with_the_number_of_an_ended_one_has_a_ring_of_its_own)
+{
+	struct bound bound;
+	struct heir heir = {.bound = &bound};
+	struct world world;
+	pthread_t thread;
+
+	if (!is_bound(_i))
+		return;
+	open_variant(&world, "a_thread_with_the_number", variants[_i]);
+	bound_open(&bound, &world);
+	ck_assert_int_eq(pthread_create(&thread, NULL, first_main, &heir), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	for (unsigned i = 0; i < 100 && !heir.has_number && ask_for_thread_number(heir.number); i++) {
+		ck_assert_int_eq(pthread_create(&thread, NULL, heir_main, &heir), 0);
+		ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	}
+	if (!heir.has_number)
+		printf("no thread got the number of an ended one\n");
+	world_fini(&world);
+}
+END_TEST
+
 static void close_from_callback(struct recorder *recorder, const struct event *event)
 {
 	struct bound *bound = recorder->context;
@@ -984,6 +1055,8 @@ static Suite *make_suite(void)
 	tcase_add_loop_test(tiny, what_finds_no_entry_waits_for_the_next_turn, 0, VARIANTS);
 	tcase_add_loop_test(
 			thread, flights_of_an_ended_thread_are_cancelled_and_the_loop_goes_on, 0, VARIANTS);
+	tcase_add_loop_test(
+			thread, a_thread_with_the_number_of_an_ended_one_has_a_ring_of_its_own, 0, VARIANTS);
 	tcase_add_loop_test(thread, flights_of_a_ring_without_a_thread_survive, 0, VARIANTS);
 	tcase_add_loop_test(thread, close_of_an_ended_thread_is_done_by_the_next, 0, VARIANTS);
 	tcase_add_loop_test(thread, what_comes_after_the_last_look_is_not_lost, 0, VARIANTS);

@@ -167,6 +167,17 @@ static pid_t this_thread(void)
 	return (pid_t)syscall(SYS_gettid);
 }
 
+/* When this thread first asked, which tells it from a later one that got the number of one that has
+ * ended. */
+static uint64_t this_thread_since(void)
+{
+	static _Thread_local uint64_t since;
+
+	if (since == 0)
+		since = pro__linux_now_ns(NULL);
+	return since;
+}
+
 static bool thread_is_alive(pid_t thread)
 {
 	return syscall(SYS_tgkill, getpid(), thread, 0) == 0 || errno != ESRCH;
@@ -187,6 +198,7 @@ static int port_bind(struct pro__ring_port *port)
 	if (is_new)
 		pro__lent_ring_attach(&port->lent, &port->ring);
 	port->thread = this_thread();
+	port->thread_since = this_thread_since();
 	return 0;
 }
 
@@ -196,14 +208,15 @@ static int port_bind(struct pro__ring_port *port)
 static int ring_port_enter(struct pro_port *self)
 {
 	struct pro__ring_port *port = pro__ring_port_from(self);
+	bool has_number = port->thread == this_thread();
 	int os_error;
 
 	if (port->ring.rung == PRO__RING_PLAIN)
 		return 0;
-	if (port->thread == this_thread())
+	if (has_number && port->thread_since == this_thread_since())
 		return 0;
 	if (port->thread) {
-		if (thread_is_alive(port->thread))
+		if (!has_number && thread_is_alive(port->thread))
 			return PRO_ETHREAD;
 		pro__ring_abandon(port);
 		port->thread = 0;

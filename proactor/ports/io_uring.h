@@ -204,6 +204,7 @@ struct pro__ring_port {
 	struct pro__lent_ring lent;
 	uint32_t *fork_mark;
 	pid_t thread; /* that the ring is bound to; 0: none yet */
+	uint64_t thread_since;
 	uint16_t sequence;
 	uint64_t ended;     /* operations, to see whether a step ended some */
 	pro_handle fd_most; /* the highest descriptor that was used */
