@@ -22,15 +22,32 @@ static const struct pro_service_handler_vtbl *service_vtbl(
 	return (const struct pro_service_handler_vtbl *)(const void *)service->handler.vtbl;
 }
 
+static void service_open_call(struct pro_event *event)
+{
+	struct pro_service_handler *service =
+			pro_container_of(event, struct pro_service_handler, open_event);
+
+	service_vtbl(service)->open(service);
+}
+
+static const struct pro_event_vtbl service_open_vtbl = {
+		.call = service_open_call,
+		.finish = pro__owner_release,
+};
+
 void pro_service_handler_open(struct pro_service_handler *service, pro_handle handle,
 		const struct pro_addr *local, const struct pro_addr *remote)
 {
+	struct pro_owner *owner = &service->handler.owner;
+
 	if (local)
 		service->local = *local;
 	if (remote)
 		service->remote = *remote;
-	pro__owner_begin_callback(&service->handler.owner);
+	service->open_event = (struct pro_event){.owner = owner, .vtbl = &service_open_vtbl};
+	pro__owner_begin_callback(owner);
 	pro_handler_set_handle(&service->handler, handle);
-	service_vtbl(service)->open(service);
-	pro__owner_end_callback(&service->handler.owner);
+	if (pro__owner_take_turn(owner, &service->open_event))
+		service_vtbl(service)->open(service);
+	pro__owner_end_callback(owner);
 }

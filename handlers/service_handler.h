@@ -21,6 +21,9 @@ struct pro_service_handler {
 	struct pro_handler handler; /* first */
 	struct pro_addr local;      /* set before open is called */
 	struct pro_addr remote;
+
+	/* Private. */
+	struct pro_event open_event;
 };
 
 /* Binds a service handler to its class and proactor, without a socket yet. PRO_EINVAL when open or
@@ -29,8 +32,9 @@ PRO_API int pro_service_handler_init(struct pro_service_handler *service,
 		const struct pro_service_handler_vtbl *vtbl, struct pro_proactor *proactor);
 
 /* Hands over a connected socket and calls open: what acceptors and connectors do, and what user
- * code may do with a socket pair. The addresses may be NULL. [callback, or set-up before the loop
- * runs] ACE: ACE_Service_Handler::open. Since 0.1. */
+ * code may do with a socket pair. While another thread of the loop is in a callback of the handler,
+ * open waits for the end of that, and this function does not. The addresses may be NULL. [callback,
+ * or set-up before the loop runs] ACE: ACE_Service_Handler::open. Since 0.1. */
 PRO_API void pro_service_handler_open(struct pro_service_handler *service, pro_handle handle,
 		const struct pro_addr *local, const struct pro_addr *remote);
 

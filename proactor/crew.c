@@ -782,16 +782,36 @@ void pro__loop_leave(struct pro_proactor *proactor)
 
 static const char runner_outside; /* stands for a thread without a seat */
 
-void pro__owner_begin_callback(struct pro_owner *owner)
+/* Whether the thread is in a callback of the owner's. With the lock. */
+static bool seat_is_calling(const struct seat *seat, const struct pro_owner *owner)
 {
-	if (!owner->proactor->crew)
-		return;
-	/* Whoever closes it meanwhile, it is not closed before the end. */
-	pro__owner_hold_remote(owner);
-	if (!owner->may_overlap) {
+	unsigned next =
+			seat->was_robbed ? seat->kept : atomic_load_explicit(&seat->next, memory_order_relaxed);
+
+	return next > 0 && seat->batch[next - 1].owner == owner;
+}
+
+bool pro__owner_take_turn(struct pro_owner *owner, struct pro_event *event)
+{
+	struct pro_proactor *proactor = owner->proactor;
+	const struct seat *seat;
+	bool is_busy;
+
+	if (!proactor->crew || owner->may_overlap || pro__is_forked(proactor))
+		return true;
+	pro__loop_enter(proactor);
+	seat = seat_of(proactor);
+	/* Inside a callback of the owner's on this thread there is nothing to wait for. */
+	is_busy = owner->runner && !(owner->runner == seat && seat_is_calling(seat, owner));
+	if (is_busy) {
+		pro__owner_hold(owner);
+		pro__event_push(proactor, event);
+	} else if (!owner->runner) {
 		owner->runner = &runner_outside;
 		owner->runs = 1;
 	}
+	pro__loop_leave(proactor);
+	return !is_busy;
 }
 
 void pro__owner_end_callback_now(struct pro_owner *owner)

@@ -177,10 +177,13 @@ int pro__owner_post(struct pro_owner *owner, struct pro_message_block *block, co
 int pro__owner_wakeup(struct pro_owner *owner);
 /* Whether starts are welcome: 0, PRO_ECLOSED, PRO_EFORKED; a refusal is counted. [any thread] */
 int pro__owner_check(const struct pro_owner *owner);
-/* Around a callback that does not come from an event: open of a service handler. Its completions
- * wait meanwhile. */
+/* Around a callback that does not come from an event: open of a service handler. Whoever closes the
+ * owner meanwhile, it is not closed before the end. */
 void pro__owner_begin_callback(struct pro_owner *owner);
 void pro__owner_end_callback(struct pro_owner *owner);
+/* Between the two: makes the owner's other callbacks wait for the end. False: another thread is in
+ * one of them, and `event`, which releases the owner, is dispatched behind that instead. */
+bool pro__owner_take_turn(struct pro_owner *owner, struct pro_event *event);
 /* Lets callbacks of this owner overlap. */
 void pro__owner_set_concurrent(struct pro_owner *owner);
 /* Makes the owner known to the proactor, so that a shutdown closes it. */

@@ -380,6 +380,12 @@ void pro__owner_announce(struct pro_owner *owner)
 	pro__inbox_request(owner->proactor, &owner->inbox, 0);
 }
 
+void pro__owner_begin_callback(struct pro_owner *owner)
+{
+	if (owner->proactor->crew)
+		pro__owner_hold_remote(owner);
+}
+
 void pro__owner_end_callback(struct pro_owner *owner)
 {
 	/* Gives back the hold of the beginning. */

@@ -319,6 +319,15 @@ static const struct pro_handler_vtbl fence_vtbl = {
 		.handle_close = handle_close_nothing,
 };
 
+/* Long enough for another thread to call what it may call. */
+static void let_others_run(void)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		ASSERT_OK(pro_handler_wakeup(&fence));
+		wait_for(&fence_reached);
+	}
+}
+
 /* While the first message is reported the second one goes out, and another thread learns of it. */
 static void ordered_handle_write_stream(
 		struct pro_handler *handler, const struct pro_asynch_write_stream_result *result)
@@ -329,10 +338,7 @@ static void ordered_handle_write_stream(
 	ck_assert_ptr_eq(result->block, reported == 0 ? &short_block : &long_block);
 	if (reported++ == 0) {
 		ck_assert_uint_eq(os_receive(reader_fd, long_bytes, LONG_BYTES, 30000), LONG_BYTES);
-		for (unsigned i = 0; i < 3; i++) {
-			ASSERT_OK(pro_handler_wakeup(&fence));
-			wait_for(&fence_reached);
-		}
+		let_others_run();
 	}
 	atomic_store(&is_reporting, false);
 	sem_post(&done);
@@ -483,6 +489,117 @@ START_TEST(a_concurrent_handler_is_closed_behind_its_open)
 	ASSERT_OK(pro_handler_init(&opener, &opener_vtbl, proactor));
 	ASSERT_OK(pro_handler_wakeup(&opener));
 	await_done();
+	close_crew();
+}
+END_TEST
+
+/* ---- open among other callbacks ---- */
+
+struct opened {
+	struct pro_service_handler service; /* first */
+	struct pro_asynch_timer timer;
+	atomic_bool is_inside;
+	bool opens_itself;
+	atomic_uint opens, time_outs;
+	sem_t is_called, goes_on;
+	pro_handle handle;
+};
+
+static struct opened the_opened;
+
+static struct opened *opened_from_handler(struct pro_handler *handler)
+{
+	return pro_container_of(handler, struct opened, service.handler);
+}
+
+static void opened_open(struct pro_service_handler *service)
+{
+	struct opened *opened = opened_from_handler(&service->handler);
+	bool was_inside = atomic_exchange(&opened->is_inside, true);
+
+	ck_assert(was_inside == opened->opens_itself);
+	ck_assert(pro_service_handler_handle(service) == opened->handle);
+	ASSERT_OK(pro_asynch_timer_open(&opened->timer, &service->handler, NULL));
+	ASSERT_OK(pro_asynch_timer_schedule(&opened->timer, 0));
+	let_others_run();
+	atomic_fetch_add(&opened->opens, 1);
+	atomic_store(&opened->is_inside, was_inside);
+}
+
+static void opened_handle_wakeup(struct pro_handler *handler)
+{
+	struct opened *opened = opened_from_handler(handler);
+
+	ck_assert(!atomic_exchange(&opened->is_inside, true));
+	if (opened->opens_itself) {
+		pro_service_handler_open(&opened->service, opened->handle, NULL, NULL);
+		ck_assert_uint_eq(opened->opens, 1);
+	} else {
+		sem_post(&opened->is_called);
+		wait_for(&opened->goes_on);
+	}
+	let_others_run();
+	ck_assert_uint_eq(opened->time_outs, 0);
+	atomic_store(&opened->is_inside, false);
+}
+
+static void opened_handle_time_out(
+		struct pro_handler *handler, const struct pro_asynch_timer_result *result)
+{
+	struct opened *opened = opened_from_handler(handler);
+
+	ASSERT_OK(result->error);
+	ck_assert(!atomic_exchange(&opened->is_inside, true));
+	ck_assert_uint_eq(opened->opens, 1);
+	atomic_fetch_add(&opened->time_outs, 1);
+	atomic_store(&opened->is_inside, false);
+	sem_post(&done);
+}
+
+static const struct pro_service_handler_vtbl opened_vtbl = {
+		.handler.handle_wakeup = opened_handle_wakeup,
+		.handler.handle_time_out = opened_handle_time_out,
+		.handler.handle_close = handle_close_nothing,
+		.open = opened_open,
+};
+
+static void meanwhile_handle_wakeup(struct pro_handler *handler)
+{
+	struct opened *opened = &the_opened;
+
+	(void)handler;
+	/* Another thread is in its callback, and goes on when this has returned. */
+	ASSERT_OK(pro_handler_wakeup(&opened->service.handler));
+	wait_for(&opened->is_called);
+	pro_service_handler_open(&opened->service, opened->handle, NULL, NULL);
+	ck_assert_uint_eq(opened->opens, 0);
+	sem_post(&opened->goes_on);
+}
+
+static const struct pro_handler_vtbl meanwhile_vtbl = {
+		.handle_wakeup = meanwhile_handle_wakeup,
+		.handle_close = handle_close_nothing,
+};
+
+/* In a callback of its own (0), and while another thread is in one (1). */
+START_TEST(open_does_not_overlap_other_callbacks)
+{
+	struct pro_handler meanwhile;
+	pro_handle pair[2];
+
+	ck_assert_int_eq(sem_init(&fence_reached, 0, 0), 0);
+	ck_assert_int_eq(sem_init(&the_opened.is_called, 0, 0), 0);
+	ck_assert_int_eq(sem_init(&the_opened.goes_on, 0, 0), 0);
+	open_crew(3, 4);
+	ASSERT_OK(pro_handler_init(&fence, &fence_vtbl, proactor));
+	ASSERT_OK(pro_handler_init(&meanwhile, &meanwhile_vtbl, proactor));
+	ASSERT_OK(pro_service_handler_init(&the_opened.service, &opened_vtbl, proactor));
+	ASSERT_OK(pro_socket_pair(proactor, pair));
+	the_opened.handle = pair[0];
+	the_opened.opens_itself = _i == 0;
+	ASSERT_OK(pro_handler_wakeup(_i == 0 ? &the_opened.service.handler : &meanwhile));
+	await_done();
+	pro_proactor_close_handle(proactor, pair[1]);
 	close_crew();
 }
 END_TEST
@@ -652,6 +769,9 @@ int main(void)
 			suite, "made_anew", a_handler_made_anew_while_it_closes_is_closed_too, 0, seconds_max);
 	suite_add_case(suite, "closed_behind_open", a_concurrent_handler_is_closed_behind_its_open, 0,
 			seconds_max);
+	suite_add_case(suite, "opens_itself", open_does_not_overlap_other_callbacks, 0, seconds_max);
+	suite_add_case(
+			suite, "opened_meanwhile", open_does_not_overlap_other_callbacks, 1, seconds_max);
 	suite_add_case(
 			suite, "echoes_on_1_thread", echoes_go_on_at_any_number_of_threads, 0, seconds_max);
 	suite_add_case(
