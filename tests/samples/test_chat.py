@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from common import (DEADLINE, Client, Server, check, equal, main, program, test, wait_exit,
+from common import (DEADLINE, WINDOWS, Client, Server, check, equal, main, program, test, wait_exit,
                     wait_until)
 
 LINE_BYTES = 4096
@@ -677,7 +677,14 @@ def thousand_come_and_go_and_leave_nothing():
         watcher.close()
         server.wait_descriptors(baseline)
         late = Chatter(server)
-        equal(late.ask("/rooms"), "* rooms: lobby (1)")
+
+        def is_alone():
+            line = late.ask("/rooms")
+            while not line.startswith("* rooms: "):
+                line = late.line().decode()
+            return line == "* rooms: lobby (1)"
+        # At once where sockets are the server's own descriptors, which they are not under Wine.
+        wait_until(is_alone, "an empty lobby")
 
 
 @test
@@ -760,8 +767,9 @@ def stop_does_not_wait_for_ever_for_one_who_does_not_read():
     ann = Chatter(server, "ann")
     sloth = Client(server, receive_buffer=4096)
     ann.line()
-    # Fills what the kernels hold for the sloth, and some of what the server does.
-    ann.send((b"w" * 4000 + b"\n") * 90 + b"/rooms\n")
+    # Fills what the kernels hold for the sloth, and some of what the server does. Under Wine they
+    # hold less.
+    ann.send((b"w" * 4000 + b"\n") * (40 if WINDOWS else 90) + b"/rooms\n")
     ann.expect("* rooms: lobby (2)")
     began = time.monotonic()
     server.stop(seconds=15)
