@@ -47,11 +47,11 @@ PRO_API int pro_file_root_open(
 PRO_API void pro_file_root_close(struct pro_file_root *root);
 
 /* Opens the regular file `name` (UTF-8, `/` between parts, relative) below `root` in `*handle` and
- * tells its status (`status` may be NULL). It opens regular files only, follows no symbolic link
- * and waits for no FIFO. PRO_EESCAPE for absolute names, `..` that leads out and links, PRO_ENAME
- * for names that are traps on the system (Windows: CON, `a:b`, trailing dots and spaces,
- * backslashes, …), PRO_EISDIR, PRO_EACCES for devices and FIFOs, PRO_ENOENT, PRO_ENOTDIR,
- * PRO_ENAMETOOLONG, and as pro_file_open. [any thread] Since 0.1. */
+ * tells its status (`status` may be NULL). It opens regular files only, follows no symbolic link,
+ * and looks before it opens: the writer of a FIFO notices nothing. PRO_EESCAPE for absolute names,
+ * `..` that leads out and links, PRO_ENAME for names that are traps on the system (Windows: CON,
+ * `a:b`, trailing dots and spaces, backslashes, …), PRO_EISDIR, PRO_EACCES for devices and FIFOs,
+ * PRO_ENOENT, PRO_ENOTDIR, PRO_ENAMETOOLONG, and as pro_file_open. [any thread] Since 0.1. */
 PRO_API int pro_file_root_open_file(struct pro_file_root *root, const char *name, unsigned flags,
 		pro_handle *handle, struct pro_file_status *status);
 
