@@ -76,7 +76,7 @@ PRO_API int pro_asynch_write_stream_writev(
 PRO_API int pro_asynch_write_stream_shutdown(struct pro_asynch_write_stream *writer);
 
 /* A write that would make the queue longer than `bytes` is refused with PRO_EFULL, unless the queue
- * is empty. [set-up] Since 0.1. */
+ * is empty. Behind the open, which sets PRO_WRITE_QUEUE_BYTES. [set-up] Since 0.1. */
 PRO_API void pro_asynch_write_stream_set_limit(
 		struct pro_asynch_write_stream *writer, size_t bytes);
 

@@ -272,7 +272,8 @@ struct pro_sim_test {
 	/* After each step; says pro_sim_fail if something is wrong. May be NULL. */
 	void (*check)(struct pro_sim *sim, void *context);
 	/* All is done, or never will be, and the proactors still live: closes what no handler does,
-	 * such as roots of files. May be NULL. */
+	 * such as roots of files, or ends a server in its own way, by pro_sim_run_until. May be NULL.
+	 */
 	void (*stop)(struct pro_sim *sim, void *context);
 	/* The proactors are gone: the last checks, and frees what set_up made. May be NULL. */
 	void (*tear_down)(struct pro_sim *sim, void *context);
