@@ -75,8 +75,8 @@ static void acceptor_make(struct pro_asynch_acceptor *acceptor, struct pro_proac
 		making_for = NULL;
 	}
 	if (service && pro_handler_proactor(&service->handler) != proactor) {
-		pro_proactor_log(proactor, PRO_LOG_ERROR,
-				"accept: make_handler made a handler of another proactor than "
+		pro__tell_misuse(proactor, "accept",
+				"make_handler made a handler of another proactor than "
 				"pro_asynch_acceptor_proactor tells");
 		pro_handler_close(&service->handler);
 		service = NULL;

@@ -30,8 +30,8 @@ int pro__asynch_open_without_handle(struct pro_operation *operation,
 	if (!operation || !handler)
 		return PRO_EINVAL;
 	if (!has_slot) {
-		pro_proactor_log(pro_handler_proactor(handler), PRO_LOG_ERROR,
-				"%s: the handler's class has no callback for it", vtbl->name);
+		pro__tell_misuse(pro_handler_proactor(handler), vtbl->name,
+				"the handler's class has no callback for it");
 		return PRO_EINVAL;
 	}
 	pro__operation_init(operation, vtbl, opcode, &handler->owner, PRO_INVALID_HANDLE);

@@ -513,6 +513,15 @@ void pro__debug_wrong_thread(
 			place(caller, from, sizeof(from)));
 }
 
+void pro__tell_misuse(
+		const struct pro_proactor *proactor, const char *operation, const char *misuse)
+{
+	if (proactor->debug)
+		debug_report(proactor->debug, "debug: %s: %s", operation, misuse);
+	else
+		pro_proactor_log(proactor, PRO_LOG_ERROR, "%s: %s", operation, misuse);
+}
+
 /* ---- for dumps ---- */
 
 static uint64_t record_age_ms(const struct pro__debug *debug, const struct record *record)

@@ -166,6 +166,10 @@ int pro__message_is_busy(
 void pro__operation_count_queued_bytes(struct pro_operation *operation, size_t bytes);
 /* Counts a refused start and returns its error. [any thread] */
 int pro__refuse(struct pro_proactor *proactor, int error);
+/* A misuse that is refused in any build: a line for the log hook, and a catch in debug mode. [any
+ * thread] */
+void pro__tell_misuse(
+		const struct pro_proactor *proactor, const char *operation, const char *misuse);
 
 /* ---- owners (owner.c) ---- */
 

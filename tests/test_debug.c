@@ -311,6 +311,26 @@ START_TEST(block_written_while_it_is_queued_is_told)
 }
 END_TEST
 
+static void ignore_close(struct pro_handler *handler)
+{
+	(void)handler;
+}
+
+START_TEST(callback_that_is_missing_is_told)
+{
+	static const struct pro_handler_vtbl bare_vtbl = {.handle_close = ignore_close};
+	struct pro_asynch_timer timer;
+	struct pro_handler bare;
+
+	open_proactor(PRO_DEBUG_REPORT);
+	ck_assert_int_eq(pro_handler_init(&bare, &bare_vtbl, proactor), 0);
+	ck_assert_int_eq(pro_asynch_timer_open(&timer, &bare, NULL), PRO_EINVAL);
+	assert_told("debug: timer: ", "no callback for it");
+	close_proactor();
+	ck_assert_uint_eq(lines_count, 1);
+}
+END_TEST
+
 START_TEST(operation_opened_again_in_flight_is_told)
 {
 	struct pro_asynch_timer saved;
@@ -981,6 +1001,7 @@ static TCase *catches(void)
 
 	tcase_add_test(tests, operation_restarted_in_flight_is_told);
 	tcase_add_test(tests, block_written_while_it_is_queued_is_told);
+	tcase_add_test(tests, callback_that_is_missing_is_told);
 	tcase_add_test(tests, operation_opened_again_in_flight_is_told);
 	tcase_add_test(tests, bytes_changed_while_written_are_told);
 	tcase_add_test(tests, queued_bytes_changed_are_told);
