@@ -11,7 +11,7 @@
  * A thread that does not lead looks into the port as well, and may find there what was to wake the
  * leader. So it does what the leader would have done, and calls the leader again if that was
  * called. */
-#include "crew.h"
+#include "crew_seat.h"
 
 #include "ports/parking.h"
 #include "ports/thread.h"
@@ -19,12 +19,11 @@
 #include <assert.h>
 #include <string.h>
 
-#define BATCH_MAX 64
 /* A batch is to last about as long as waking another thread costs several times over; what is
  * beyond goes to others. */
 #define BATCH_NS 50000u
 /* Callbacks are short when a whole batch of them lasts no longer. */
-#define SHORT_NS (BATCH_NS / BATCH_MAX)
+#define SHORT_NS (BATCH_NS / PRO__BATCH_MAX)
 /* When a thread that runs callbacks is to be thought of as blocked. */
 #define ALARM_NS 1000000u
 /* Between pauses shorter than this, on average, the alarm stays set. A single pause counts up to so
@@ -57,39 +56,12 @@ struct pro__crew {
 	struct pro_list_node seats; /* of the threads that run the loop */
 };
 
-/* What is dispatched without the lock. */
-struct dispatch {
-	struct pro_event *event;
-	void (*call)(struct pro_event *event);
-	void (*finish)(struct pro_owner *owner);
-	struct pro_owner *owner;
-};
-
-/* A thread's place in a crew, on its stack while it runs the loop. */
-struct seat {
-	struct pro_proactor *proactor;
-	struct seat *outer; /* of another proactor's loop, inside whose callback this one runs */
-	struct pro_list_node link;
-	bool is_dispatching;
-	bool is_polling; /* looks into the port and goes on at once */
-	bool is_blocking;
-	bool has_blocked;       /* in this batch */
-	bool was_robbed;        /* of what is behind `next` */
-	uint64_t began_ns;      /* when the batch did, or the look into the port before it */
-	unsigned count;         /* of the batch; changed with the lock */
-	unsigned kept;          /* what a robber left begins here */
-	_Atomic(unsigned) next; /* of the batch to be called; whoever moves it has what it passed */
-	struct dispatch batch[BATCH_MAX];
-};
-
 /* What one call of the loop is to do. */
 struct run {
 	uint64_t deadline_ns;
 	bool heeds_end;
 	bool is_one; /* one turn with callbacks is enough */
 };
-
-static _Thread_local struct seat *current_seat;
 
 static void crew_lock(struct pro_proactor *proactor)
 {
@@ -103,23 +75,14 @@ static void crew_unlock(struct pro_proactor *proactor)
 	pro__mutex_unlock(&proactor->crew->lock);
 }
 
-static struct seat *seat_of(const struct pro_proactor *proactor)
-{
-	struct seat *seat = current_seat;
-
-	while (seat && seat->proactor != proactor)
-		seat = seat->outer;
-	return seat;
-}
-
 bool pro__crew_is_in_callback(const struct pro_proactor *proactor)
 {
-	return proactor->crew && seat_of(proactor);
+	return proactor->crew && pro__seat_of(proactor);
 }
 
 bool pro__crew_takes_requests_soon(const struct pro_proactor *proactor)
 {
-	const struct seat *seat = proactor->crew ? seat_of(proactor) : NULL;
+	const struct pro__seat *seat = proactor->crew ? pro__seat_of(proactor) : NULL;
 
 	return seat && !seat->is_blocking;
 }
@@ -300,128 +263,8 @@ void pro__wait_end(struct pro_proactor *proactor)
 
 /* ---- batches ---- */
 
-/* A close of an owner that may be gone by now is left out: its memory may be another's. */
-static bool seat_has_event(const struct seat *seat, unsigned count, const struct pro_event *event)
-{
-	for (unsigned i = 0; i < count; i++)
-		if (seat->batch[i].event == event && seat->batch[i].finish)
-			return true; /* Not covered: the event comes again before it was told. */
-	return false;
-}
-
-static bool seat_has_owner(const struct seat *seat, unsigned count, const struct pro_owner *owner)
-{
-	for (unsigned i = 0; i < count; i++)
-		if (seat->batch[i].owner == owner)
-			return true;
-	return false;
-}
-
-/* A repeating timer, for one, may expire again before its last expiration was told. */
-static bool event_is_taken(const struct pro__crew *crew, const struct pro_event *event)
-{
-	const struct pro_list_node *node;
-
-	for (node = crew->seats.next; node != &crew->seats; node = node->next) {
-		const struct seat *seat = pro_container_of(node, struct seat, link);
-
-		if (seat_has_event(seat, seat->count, event))
-			return true; /* Not covered: the event comes again before it was told. */
-	}
-	return false;
-}
-
-/* Callbacks of one handler run on one thread at a time, in the order of their events: what comes
- * while it is busy waits with it. Of the handlers that this thread took over, `robbed` events of
- * the batch, more may be waiting, or come for the same event. Those of a handler that lets them
- * overlap do, but not two of one operation. */
-static bool must_wait(const struct seat *seat, unsigned robbed, const struct pro_event *event)
-{
-	const struct pro_owner *owner = event->owner;
-
-	if (owner->may_overlap)
-		return event_is_taken(seat->proactor->crew, event);
-	return owner->runner &&
-		   (owner->runner != seat || owner->deferred_head || seat_has_event(seat, robbed, event));
-}
-
-static void owner_defer(struct pro_owner *owner, struct pro_event *event)
-{
-	event->next = NULL;
-	if (owner->deferred_head)
-		owner->deferred_tail->next = event;
-	else
-		owner->deferred_head = event;
-	owner->deferred_tail = event;
-}
-
-/* What waited is older than anything of the owner that is queued. */
-static void owner_return_deferred(struct pro_owner *owner)
-{
-	struct pro_event *head = owner->deferred_head;
-
-	owner->deferred_head = NULL;
-	pro__event_return(owner->proactor, head);
-}
-
-static void seat_take(struct seat *seat, struct pro_event *event)
-{
-	struct pro_owner *owner = event->owner;
-	struct dispatch *dispatch = &seat->batch[seat->count++];
-
-	*dispatch = (struct dispatch){
-			.event = event,
-			.call = event->vtbl->call,
-			.finish = event->vtbl->finish,
-			.owner = owner,
-	};
-	if (!owner->may_overlap) {
-		owner->runner = seat;
-		owner->runs++;
-	}
-	if (event->vtbl->prepare)
-		event->vtbl->prepare(event);
-}
-
-/* Lets go of the first `count` of the batch, which have been called: their owners may be called
- * elsewhere. */
-static void seat_finish(struct seat *seat, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		const struct dispatch dispatch = seat->batch[i];
-		struct pro_owner *owner = dispatch.owner;
-
-		seat->batch[i] = (struct dispatch){0};
-		/* After handle_close there is no owner any more; nor when this was done before. */
-		if (!dispatch.finish)
-			continue;
-		if (owner->runner == seat && --owner->runs == 0)
-			owner->runner = NULL;
-		if (!owner->runner && owner->deferred_head)
-			owner_return_deferred(owner);
-		dispatch.finish(owner);
-	}
-}
-
-/* The batch has come to a stop in a callback, of which it is not known when it ends: what was
- * called before that is through. `next` is behind it. */
-static void seat_finish_before(struct seat *seat, unsigned next)
-{
-	unsigned called = next > 0 ? next - 1 : 0;
-
-	seat_finish(seat, called < seat->count ? called : seat->count);
-}
-
-/* Whether the thread holds more than what it is in. */
-static bool seat_holds_others(const struct seat *seat)
-{
-	unsigned next = atomic_load_explicit(&seat->next, memory_order_relaxed);
-
-	return next > 1 || next < seat->count;
-}
-
 /* A thread whose batch has come to a stop. */
-static struct seat *crew_find_late(const struct pro_proactor *proactor)
+static struct pro__seat *crew_find_late(const struct pro_proactor *proactor)
 {
 	const struct pro__crew *crew = proactor->crew;
 	struct pro_list_node *node;
@@ -431,63 +274,18 @@ static struct seat *crew_find_late(const struct pro_proactor *proactor)
 		return NULL;
 	now_ns = proactor->port_vtbl->now_ns(proactor->port);
 	for (node = crew->seats.next; node != &crew->seats; node = node->next) {
-		struct seat *seat = pro_container_of(node, struct seat, link);
+		struct pro__seat *seat = pro_container_of(node, struct pro__seat, link);
 
 		if (seat->is_dispatching && !seat->was_robbed &&
 				(seat->is_blocking || now_ns - seat->began_ns >= ALARM_NS) &&
-				seat_holds_others(seat))
+				pro__seat_holds_others(seat))
 			return seat;
 	}
 	return NULL;
 }
 
-/* Takes what the victim has not called yet, but for what must come after that which it is in, and
- * lets go of what it has called. */
-static void seat_rob(struct seat *seat, struct seat *victim)
-{
-	unsigned first = atomic_exchange(&victim->next, BATCH_MAX);
-	unsigned kept = first;
-
-	victim->was_robbed = true;
-	seat_finish_before(victim, first);
-	for (unsigned i = first; i < victim->count; i++) {
-		const struct dispatch dispatch = victim->batch[i];
-
-		if (dispatch.owner->may_overlap ? seat_has_event(victim, first, dispatch.event)
-										: seat_has_owner(victim, first, dispatch.owner)) {
-			victim->batch[kept++] = dispatch;
-			continue;
-		}
-		seat->batch[seat->count++] = dispatch;
-		if (dispatch.owner->runner == victim)
-			dispatch.owner->runner = seat;
-	}
-	victim->kept = first;
-	if (victim->count > first)
-		victim->count = kept;
-}
-
-static void seat_take_batch(struct pro_proactor *proactor, struct seat *seat)
-{
-	uint64_t most = BATCH_NS / (proactor->crew->callback_ns + 1) + 1;
-	struct seat *late = crew_find_late(proactor);
-	struct pro_event *event;
-	unsigned robbed;
-
-	seat->count = 0;
-	if (late)
-		seat_rob(seat, late);
-	robbed = seat->count;
-	while (seat->count < BATCH_MAX && seat->count < most && (event = pro__event_pop(proactor))) {
-		if (must_wait(seat, robbed, event))
-			owner_defer(event->owner, event);
-		else
-			seat_take(seat, event);
-	}
-}
-
 /* Calls what was taken; what a robber left, when it was robbed. Returns with the lock. */
-static void seat_call_batch(struct pro_proactor *proactor, struct seat *seat)
+static void seat_call_batch(struct pro_proactor *proactor, struct pro__seat *seat)
 {
 	atomic_store_explicit(&seat->next, 0, memory_order_relaxed);
 	do {
@@ -516,7 +314,7 @@ static uint64_t average(uint64_t before, uint64_t now)
 	return (before * (AVERAGED - 1) + now) / AVERAGED;
 }
 
-static void crew_learn(struct pro__crew *crew, const struct seat *seat, uint64_t now_ns)
+static void crew_learn(struct pro__crew *crew, const struct pro__seat *seat, uint64_t now_ns)
 {
 	uint64_t pause_ns = seat->began_ns > crew->ended_ns ? seat->began_ns - crew->ended_ns : 0;
 
@@ -548,7 +346,7 @@ static bool crew_is_attended(const struct pro_proactor *proactor)
 	if (!crew_is_short(crew))
 		return false;
 	for (node = crew->seats.next; node != &crew->seats; node = node->next) {
-		const struct seat *seat = pro_container_of(node, struct seat, link);
+		const struct pro__seat *seat = pro_container_of(node, struct pro__seat, link);
 
 		if ((seat->is_polling || (seat->is_dispatching && !seat->is_blocking)) &&
 				proactor->port_vtbl->now_ns(proactor->port) - seat->began_ns < ALARM_NS)
@@ -572,12 +370,13 @@ static void crew_begin_running(struct pro_proactor *proactor, uint64_t now_ns)
 
 /* Runs the callbacks of what was taken; returns how many. The loop may end in between: what was
  * taken is run, since it is prepared. */
-static int crew_dispatch(struct pro_proactor *proactor, struct seat *seat)
+static int crew_dispatch(struct pro_proactor *proactor, struct pro__seat *seat)
 {
 	struct pro__crew *crew = proactor->crew;
 	unsigned count;
 
-	seat_take_batch(proactor, seat);
+	pro__seat_take_batch(
+			seat, &crew->seats, crew_find_late(proactor), BATCH_NS / (crew->callback_ns + 1) + 1);
 	if (seat->count == 0)
 		return 0;
 	seat->began_ns = pro_proactor_now_ns(proactor);
@@ -599,7 +398,7 @@ static int crew_dispatch(struct pro_proactor *proactor, struct seat *seat)
 		crew->running--;
 	count = seat->count;
 	crew_learn(crew, seat, pro_proactor_now_ns(proactor));
-	seat_finish(seat, count);
+	pro__seat_finish(seat, count);
 	seat->count = 0;
 	return (int)count;
 }
@@ -611,7 +410,7 @@ static bool crew_goes_on(struct pro_proactor *proactor, const struct run *run)
 		   !pro__proactor_is_past(proactor, run->deadline_ns);
 }
 
-static int crew_turn(struct pro_proactor *proactor, struct seat *seat, const struct run *run)
+static int crew_turn(struct pro_proactor *proactor, struct pro__seat *seat, const struct run *run)
 {
 	struct pro__crew *crew = proactor->crew;
 	bool is_attended = crew_is_attended(proactor);
@@ -670,7 +469,7 @@ static void crew_leave(struct pro_proactor *proactor)
 int pro__crew_run(struct pro_proactor *proactor, uint64_t deadline_ns, bool heeds_end, bool is_one)
 {
 	const struct run run = {.deadline_ns = deadline_ns, .heeds_end = heeds_end, .is_one = is_one};
-	struct seat seat = {.proactor = proactor, .outer = current_seat};
+	struct pro__seat seat = {.proactor = proactor};
 	const struct pro_proactor *outer_loop;
 	int error;
 	int count = 0;
@@ -678,21 +477,19 @@ int pro__crew_run(struct pro_proactor *proactor, uint64_t deadline_ns, bool heed
 	/* The lock of a forked child may be held for ever. */
 	if (pro__is_forked(proactor))
 		return PRO_EFORKED;
-	if (seat_of(proactor))
+	if (pro__seat_of(proactor))
 		return PRO_EBUSY;
 	outer_loop = pro__set_current_loop(NULL);
 	crew_lock(proactor);
 	error = proactor->port_vtbl->enter(proactor->port);
 	if (!error) {
-		current_seat = &seat;
-		pro__list_append(&proactor->crew->seats, &seat.link);
+		pro__seat_take_place(&seat, &proactor->crew->seats);
 		proactor->crew->threads++;
 		do
 			count = crew_turn(proactor, &seat, &run);
 		while (!(is_one && count > 0) && crew_goes_on(proactor, &run));
-		pro__list_remove(&seat.link);
+		pro__seat_leave_place(&seat);
 		crew_leave(proactor);
-		current_seat = seat.outer;
 	}
 	crew_unlock(proactor);
 	pro__set_current_loop(outer_loop);
@@ -714,7 +511,7 @@ bool pro__crew_is_running(struct pro_proactor *proactor)
 void pro_proactor_begin_blocking(struct pro_proactor *proactor)
 {
 	struct pro__crew *crew = proactor->crew;
-	struct seat *seat = crew ? seat_of(proactor) : NULL;
+	struct pro__seat *seat = crew ? pro__seat_of(proactor) : NULL;
 	const struct pro_proactor *inner;
 
 	if (!seat || seat->is_blocking || pro__is_forked(proactor))
@@ -724,7 +521,7 @@ void pro_proactor_begin_blocking(struct pro_proactor *proactor)
 	seat->is_blocking = true;
 	seat->has_blocked = true;
 	if (!seat->was_robbed)
-		seat_finish_before(seat, atomic_load_explicit(&seat->next, memory_order_relaxed));
+		pro__seat_finish_before(seat, atomic_load_explicit(&seat->next, memory_order_relaxed));
 	crew->running--;
 	/* What this callback started must not wait for its end. */
 	crew_begin_turn(proactor);
@@ -742,7 +539,7 @@ void pro_proactor_begin_blocking(struct pro_proactor *proactor)
 void pro_proactor_end_blocking(struct pro_proactor *proactor)
 {
 	struct pro__crew *crew = proactor->crew;
-	struct seat *seat = crew ? seat_of(proactor) : NULL;
+	struct pro__seat *seat = crew ? pro__seat_of(proactor) : NULL;
 	const struct pro_proactor *inner;
 
 	if (!seat || !seat->is_blocking || pro__is_forked(proactor))
@@ -776,49 +573,4 @@ void pro__loop_leave(struct pro_proactor *proactor)
 		return;
 	crew_unlock(proactor);
 	pro__set_current_loop(inner_loop);
-}
-
-/* ---- a callback that the crew did not dispatch: open of a service handler ---- */
-
-static const char runner_outside; /* stands for a thread without a seat */
-
-/* Whether the thread is in a callback of the owner's. With the lock. */
-static bool seat_is_calling(const struct seat *seat, const struct pro_owner *owner)
-{
-	unsigned next =
-			seat->was_robbed ? seat->kept : atomic_load_explicit(&seat->next, memory_order_relaxed);
-
-	return next > 0 && seat->batch[next - 1].owner == owner;
-}
-
-bool pro__owner_take_turn(struct pro_owner *owner, struct pro_event *event)
-{
-	struct pro_proactor *proactor = owner->proactor;
-	const struct seat *seat;
-	bool is_busy;
-
-	if (!proactor->crew || owner->may_overlap || pro__is_forked(proactor))
-		return true;
-	pro__loop_enter(proactor);
-	seat = seat_of(proactor);
-	/* Inside a callback of the owner's on this thread there is nothing to wait for. */
-	is_busy = owner->runner && !(owner->runner == seat && seat_is_calling(seat, owner));
-	if (is_busy) {
-		pro__owner_hold(owner);
-		pro__event_push(proactor, event);
-	} else if (!owner->runner) {
-		owner->runner = &runner_outside;
-		owner->runs = 1;
-	}
-	pro__loop_leave(proactor);
-	return !is_busy;
-}
-
-void pro__owner_end_callback_now(struct pro_owner *owner)
-{
-	if (owner->runner == &runner_outside) {
-		owner->runner = NULL;
-		owner->runs = 0;
-		owner_return_deferred(owner);
-	}
 }
