@@ -298,15 +298,17 @@ struct pro_sim_verdict {
 /* The defaults. */
 PRO_API void pro_sim_test_init(struct pro_sim_test *test);
 
-/* Runs the seeds, and of the first that fails (a check, a crash, a hang) finds fewer faults and a
- * lower parameter with which it still fails. 0, PRO_ECANCELED when a seed failed, PRO_EINVAL (why
- * is in verdict->text), PRO_ENOMEM. In a Check test: ck_assert_msg(pro_sim_test(&test, &verdict) ==
- * 0, "%s", verdict.text).
+/* Runs the seeds, one of eight in debug mode, and of the first that fails (a check, a crash, a
+ * hang) finds fewer faults and a lower parameter with which it still fails, then its cause, if
+ * debug mode sees that. 0, PRO_ECANCELED when a seed failed, PRO_EINVAL (why is in verdict->text),
+ * PRO_ENOMEM. In a Check test: ck_assert_msg(pro_sim_test(&test, &verdict) == 0, "%s",
+ * verdict.text).
  *
  * The environment overrides: PROACTOR_SIM_SEED (this one only, in this process),
  * PROACTOR_SIM_SEEDS (how many), PROACTOR_SIM_FAULTS (names), PROACTOR_SIM_PARAMETER,
  * PROACTOR_SIM_STEP (stop there), PROACTOR_SIM_TRACE (a file for the events, "-" for the standard
- * error). A value that makes no sense is PRO_EINVAL; which it is stands in verdict->text. */
+ * error), PROACTOR_DEBUG (1: every seed in debug mode, 0: none). A value that makes no sense is
+ * PRO_EINVAL; which it is stands in verdict->text. */
 PRO_API int pro_sim_test(const struct pro_sim_test *test, struct pro_sim_verdict *verdict);
 
 /* Does nothing: set a breakpoint here. It is called when a run reaches the step to stop at. */
