@@ -743,6 +743,37 @@ START_TEST(cancel_that_lost_keeps_the_bytes)
 }
 END_TEST
 
+/* Its value may mean another handle by then. */
+START_TEST(what_was_closed_is_called_no_more)
+{
+	struct fake_record *accept;
+	HANDLE value = fake_open(FAKE_TCP, 0);
+
+	probe_open(&probe, value);
+	start(&probe, PRO_OP_READ_STREAM);
+	start(&probe, PRO_OP_ACCEPT);
+	accept = fake_last(FAKE_ACCEPT, 0);
+	fake.cancel_status = fake.close_status = 0;
+	fake.trace[0] = '\0';
+	ck_assert_int_eq(pro_proactor_close_handle(proactor, (pro_handle)value), 0);
+	turn();
+	ck_assert_str_eq(fake.trace, "cancel closesocket ");
+	fake_open(FAKE_TCP, (uintptr_t)value);
+	ck_assert_int_eq(pro_operation_cancel(&probe.reader.operation), 0);
+	turn();
+	ck_assert_str_eq(fake.trace, "cancel closesocket ");
+	fake_finish(fake_last(FAKE_RECV, 0), FAKE_STATUS_CANCELLED, 0);
+	/* The connection has come, but nobody is left from whom it could be taken over. */
+	fake_finish(accept, 0, 0);
+	turns(2);
+	ck_assert_int_eq(probe.error[PRO_OP_READ_STREAM], PRO_ECANCELED);
+	ck_assert_int_eq(probe.error[PRO_OP_ACCEPT], PRO_ECANCELED);
+	ck_assert_str_eq(fake.trace, "cancel closesocket closesocket ");
+	ck_assert_ptr_null(fake_find((HANDLE)accept->socket));
+	pro_handler_set_handle(&probe.handler, PRO_INVALID_HANDLE);
+}
+END_TEST
+
 static DWORD WINAPI turn_elsewhere(void *argument)
 {
 	(void)argument;
@@ -1669,6 +1700,7 @@ static Suite *make_suite(void)
 			old_packets_do_not_reach_a_new_handle_of_the_same_value,
 			operation_opened_on_a_closed_handle_is_refused,
 			value_closed_behind_our_back_is_found_out, cancel_that_lost_keeps_the_bytes,
+			what_was_closed_is_called_no_more,
 			under_wine_sockets_of_several_threads_close_behind_their_packets,
 			under_wine_a_cancel_that_found_nothing_is_asked_again};
 	const TTest *const stream_tests[] = {nothing_received_is_the_end,

@@ -307,6 +307,9 @@ static void iocp_cancel(struct pro_port *base, struct pro_operation *operation)
 		pro__iocp_blocking_cancel(port, operation);
 		return;
 	}
+	/* The close has cancelled it, and the value may be another handle's. */
+	if (flight->handle->is_closing)
+		return;
 	/* Fails when the packet is queued already: the cancel has lost. */
 	port->calls++;
 	if (!port->win32.CancelIoEx(flight->handle->value, &flight->overlapped))

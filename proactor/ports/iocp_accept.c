@@ -98,8 +98,9 @@ static void accept_finish(
 		return;
 	}
 	bool has_connection = error == 0;
+	/* The value of a listener that was closed may be another's: then nobody takes it over. */
 	if (has_connection)
-		error = take_over(port, operation);
+		error = flight->handle->is_closing ? WSAECONNABORTED : take_over(port, operation);
 	if (error) {
 		port->calls++;
 		port->win32.closesocket(flight->of.socket);

@@ -86,7 +86,7 @@ bool pro__iocp_was_reset(struct iocp_port *port, const struct iocp_handle *handl
 	DWORD bytes;
 	bool was_reset;
 
-	if (!port->is_wine || handle->kind != IOCP_STREAM)
+	if (!port->is_wine || handle->kind != IOCP_STREAM || handle->is_closing)
 		return false;
 	port->calls++;
 	set_waiting(port, socket, false);
