@@ -125,7 +125,7 @@ static int refuse_type(enum pro_file_type type)
  * whose bytes would be lost, and some devices act on it. */
 static int refuse_unopened(int root_fd, const char *name)
 {
-	struct pro_file_status found;
+	struct pro_file_status found = {.type = PRO_FILE_OTHER};
 	int fd = pro__open_beneath(root_fd, name, O_PATH, 0);
 
 	if (fd < 0)
