@@ -316,10 +316,11 @@ MUTANTS = [
      "\tif (connector->vtbl->validate_connection)\n\t\trefusal",
      "\tif (connector->vtbl->validate_connection && !error)\n\t\trefusal"),
     ("service_without_handle", "handle leaked", "handlers/service_handler.c",
-     "\tpro_handler_set_handle(&service->handler, handle);\n\tservice_vtbl(service)->open(service);\n",
-     "\tpro_handler_set_handle(&service->handler, handle);\n\tservice_vtbl(service)->open(service);\n"
+     "\t\tservice_vtbl(service)->open(service);\n\tpro__owner_end_callback(owner);\n",
+     "\t\tservice_vtbl(service)->open(service);\n"
      "\tif (pro_handler_is_closing(&service->handler))\n"
-     "\t\tpro_proactor_close_handle(pro_handler_proactor(&service->handler), handle);\n"),
+     "\t\tpro_proactor_close_handle(pro_handler_proactor(&service->handler), handle);\n"
+     "\tpro__owner_end_callback(owner);\n"),
 
     # ---- blocks ----
     ("shared_block_freed_early", "use after free", "proactor/message_block.c",

@@ -171,7 +171,8 @@ MUTANTS = [
      RING, "no_completion_of_an_old_handle_reaches_its_number_again stale_handles_are_errors_not_somebody_elses "
      "handles_may_be_closed_twice"),
     ("ring_close_not_told", "close never ends", "proactor/ports/io_uring_close.c",
-     "\tclose_visibly((int)request->handle);\n\trequest->closed(request);\n", "\tclose_visibly((int)request->handle);\n",
+     "\tclose_visibly(pro__fd_of(request->handle));\n\trequest->closed(request);\n",
+     "\tclose_visibly(pro__fd_of(request->handle));\n",
      RING, "close_with_nothing_gives_handle_close close_with_1_read_gives_1_cancel_then_handle_close"),
     ("ring_wake_heard_once", "wake-up lost", "proactor/ports/io_uring.c",
      "\t\tport->is_wake_armed = false;\n", "",
