@@ -275,7 +275,6 @@ static void port_take(struct pro__ring_port *port, const struct io_uring_cqe *cq
 	switch ((enum pro__ring_tag)(cqe->user_data & PRO__RING_TAG_MASK)) {
 	case PRO__RING_FLIGHT:
 	case PRO__RING_FLIGHT_FAR:
-		pro__lent_ring_note(&port->lent, cqe->flags);
 		pro__flight_continue(
 				port, pro__flight_from_user_data(cqe->user_data), cqe->res, cqe->flags);
 		break;

@@ -160,12 +160,8 @@ void pro__lent_ring_close(struct pro__lent_ring *lent);
 void pro__lent_ring_attach(struct pro__lent_ring *lent, struct pro__ring *ring);
 /* The kernel, or the port, took a block. */
 void pro__lent_ring_took(struct pro__lent_ring *lent, unsigned index);
-/* Notes what a completion's flags say of it, when the completion is taken from the ring. */
-static inline void pro__lent_ring_note(struct pro__lent_ring *lent, unsigned flags)
-{
-	if (flags & IORING_CQE_F_BUFFER)
-		pro__lent_ring_took(lent, flags >> IORING_CQE_BUFFER_SHIFT);
-}
+/* Takes that back: it will be told of again. */
+void pro__lent_ring_untook(struct pro__lent_ring *lent, unsigned index);
 /* From the stack; there must be one. */
 unsigned pro__lent_ring_pop(struct pro__lent_ring *lent);
 void pro__lent_ring_put(struct pro__lent_ring *lent, unsigned index);

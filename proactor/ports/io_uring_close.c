@@ -186,7 +186,9 @@ static void keep_results(struct pro__ring_port *port)
 			flight->result = cqe.res;
 			flight->result_flags = cqe.flags;
 			flight->has_result = true;
-			pro__lent_ring_note(&port->lent, cqe.flags);
+			/* The next ring must not have it. */
+			if (cqe.flags & IORING_CQE_F_BUFFER)
+				pro__lent_ring_took(&port->lent, cqe.flags >> IORING_CQE_BUFFER_SHIFT);
 			break;
 		case PRO__RING_CLOSE:
 			queue_remove(&port->closing, (struct pro_close_request *)(uintptr_t)pointer);
@@ -268,6 +270,8 @@ void pro__ring_end_orphans(struct pro__ring_port *port)
 		pro__list_remove(&flight->parked);
 		if (flight->has_result) {
 			flight->has_result = false;
+			if (flight->result_flags & IORING_CQE_F_BUFFER)
+				pro__lent_ring_untook(&port->lent, flight->result_flags >> IORING_CQE_BUFFER_SHIFT);
 			pro__flight_continue(port, operation, flight->result, flight->result_flags);
 		} else {
 			pro__flight_end_cancelled(port, operation);

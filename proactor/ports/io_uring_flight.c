@@ -299,17 +299,33 @@ static void flight_step_failed(
 	}
 }
 
-void pro__flight_continue(
+static void flight_go_on(
 		struct pro__ring_port *port, struct pro_operation *operation, int result, unsigned flags)
 {
 	const struct pro__flight_class *class = class_of(operation);
+
+	if (pro__flight_of(operation)->step == PRO__STEP_TRANSFER)
+		class->transferred(port, operation, result, flags);
+	else
+		class->ready(port, operation);
+}
+
+/* A read that failed may have taken a buffer all the same. */
+static void flight_return_buffer(struct pro__ring_port *port, unsigned index)
+{
+	pro__lent_ring_took(&port->lent, index);
+	pro__lent_ring_put(&port->lent, index);
+}
+
+/* The step failed, or the flight is cancelled. Out of line, so that what succeeds pays nothing for
+ * it. */
+__attribute__((noinline)) static void flight_end_or_go_on(
+		struct pro__ring_port *port, struct pro_operation *operation, int result, unsigned flags)
+{
 	struct pro__flight *flight = pro__flight_of(operation);
 
-	flight->is_in_kernel = false;
-	flight_unpark(flight);
-	/* What failed may have taken a buffer all the same. */
 	if (result < 0 && (flags & IORING_CQE_F_BUFFER))
-		pro__lent_ring_put(&port->lent, flags >> IORING_CQE_BUFFER_SHIFT);
+		flight_return_buffer(port, flags >> IORING_CQE_BUFFER_SHIFT);
 	if (flight_is_over(operation, flight, result))
 		pro__flight_end_cancelled(port, operation);
 	else if (result == -ECANCELED)
@@ -317,10 +333,21 @@ void pro__flight_continue(
 		pro__flight_send(port, operation, (enum pro__flight_step)flight->step);
 	else if (result < 0)
 		flight_step_failed(port, operation, -result);
-	else if (flight->step == PRO__STEP_TRANSFER)
-		class->transferred(port, operation, result, flags);
 	else
-		class->ready(port, operation);
+		flight_go_on(port, operation, result, flags);
+}
+
+void pro__flight_continue(
+		struct pro__ring_port *port, struct pro_operation *operation, int result, unsigned flags)
+{
+	struct pro__flight *flight = pro__flight_of(operation);
+
+	flight->is_in_kernel = false;
+	flight_unpark(flight);
+	if (result < 0 || flight->is_cancelled)
+		flight_end_or_go_on(port, operation, result, flags);
+	else
+		flight_go_on(port, operation, result, flags);
 }
 
 void pro__flight_send_cancel(struct pro__ring_port *port, struct pro__flight *flight)

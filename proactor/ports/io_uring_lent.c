@@ -108,6 +108,12 @@ void pro__lent_ring_took(struct pro__lent_ring *lent, unsigned index)
 	lent->free_count--;
 }
 
+void pro__lent_ring_untook(struct pro__lent_ring *lent, unsigned index)
+{
+	lent->is_free[index] = 1;
+	lent->free_count++;
+}
+
 unsigned pro__lent_ring_pop(struct pro__lent_ring *lent)
 {
 	unsigned index = lent->stack[lent->free_count - 1];

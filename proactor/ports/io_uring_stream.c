@@ -79,8 +79,12 @@ static void lend(
 static void read_stream_transferred(
 		struct pro__ring_port *port, struct pro_operation *operation, int result, unsigned flags)
 {
-	if (flags & IORING_CQE_F_BUFFER)
-		lend(port, operation, flags >> IORING_CQE_BUFFER_SHIFT, (size_t)result);
+	if (flags & IORING_CQE_F_BUFFER) {
+		unsigned index = flags >> IORING_CQE_BUFFER_SHIFT;
+
+		pro__lent_ring_took(&port->lent, index);
+		lend(port, operation, index, (size_t)result);
+	}
 	pro__flight_end(port, operation, result == 0 ? PRO_EOF : 0, (size_t)result);
 }
 

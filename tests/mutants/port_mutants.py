@@ -190,7 +190,7 @@ MUTANTS = [
      "\tpro__lent_ring_put(&pro__ring_port_from(self)->lent, index);\n", "\t(void)self;\n\t(void)index;\n",
      RING, "used_up_lent_blocks_are_back_pressure"),
     ("ring_buffer_flag_ignored", "wrong buffer", "proactor/ports/io_uring_stream.c",
-     "\t\tlend(port, operation, flags >> IORING_CQE_BUFFER_SHIFT, (size_t)result);\n",
+     "\t\tlend(port, operation, index, (size_t)result);\n",
      "\t\tlend(port, operation, 0, (size_t)result);\n",
      RING, "used_up_lent_blocks_are_back_pressure"),
     ("ring_no_buffer_is_an_error", "ENOBUFS taken for an error", "proactor/ports/io_uring_stream.c",
