@@ -48,6 +48,9 @@ _Noreturn static void end_process(enum end end)
 		*count_wanted = kind->count(&world);
 	if (end != END_BAD && kind->failures(&world) == 0)
 		end = END_UNTOUCHED;
+	for (unsigned i = 0; i < WORLDS_MAX; i++)
+		if (worlds[i] && worlds[i]->directory[0])
+			os_remove_directory(worlds[i]->directory);
 	fflush(NULL);
 	_exit((int)end);
 }
@@ -217,8 +220,6 @@ static void clean_up(void)
 		if (worlds[i]->sim && pro_sim_failure(worlds[i]->sim))
 			end_badly("the simulated world: %s", pro_sim_failure(worlds[i]->sim));
 		pro_sim_destroy(worlds[i]->sim);
-		if (worlds[i]->directory[0])
-			os_remove_directory(worlds[i]->directory);
 	}
 	if (world.memory.live != 0)
 		end_badly("%lld pieces of memory, %lld bytes, are left", (long long)world.memory.live,
