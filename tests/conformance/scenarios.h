@@ -176,9 +176,9 @@
 	X(18, reset_never_looks_like_a_finished_upload, NEEDS_NOTHING)                                 \
 	X(19, writing_to_the_dead_raises_no_sigpipe, NEEDS_LINUX)                                      \
 	X(21, used_up_lent_blocks_are_back_pressure, NEEDS_NOTHING)                                    \
-	X(21, files_wait_for_lent_blocks, NEEDS_LINUX)                                                 \
+	X(21, files_wait_for_lent_blocks, NEEDS_SYSTEM)                                                \
 	X(21, the_end_of_a_stream_keeps_no_lent_block, NEEDS_NOTHING)                                  \
-	X(21, failed_reads_keep_no_lent_block, NEEDS_LINUX)                                            \
+	X(21, failed_reads_keep_no_lent_block, NEEDS_SYSTEM)                                           \
 	X(21, lent_blocks_may_be_released_by_another_thread, NEEDS_THREADS)                            \
 	X(21, reads_that_wait_for_a_block_can_be_cancelled, NEEDS_NOTHING)                             \
 	X(21, borrowed_block_can_be_echoed, NEEDS_NOTHING)                                             \
@@ -263,7 +263,7 @@
 	X(0, errors_of_a_connected_peer_are_reported, NEEDS_LINUX)                                     \
 	X(0, datagrams_that_cannot_be_sent_are_errors, NEEDS_NOTHING)                                  \
 	X(0, pipes_are_streams, NEEDS_SYSTEM)                                                          \
-	X(0, files_are_streams_of_any_length, NEEDS_LINUX)                                             \
+	X(0, files_are_streams_of_any_length, NEEDS_SYSTEM)                                            \
 	X(0, get_handle_polls_readable_when_there_is_work, NEEDS_LINUX)                                \
 	X(0, get_handle_polls_readable_for_other_threads, NEEDS_LINUX | NEEDS_THREADS)                 \
 	X(0, s1_echo_at_load_in_full_duplex, NEEDS_NOTHING)                                            \
