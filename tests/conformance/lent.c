@@ -244,11 +244,24 @@ void scenario_borrowed_block_can_be_echoed(struct world *world)
 	}
 }
 
+static void check_a_block_is_lent(struct world *world)
+{
+	struct recorder *left = recorder_create(world, "left");
+	struct recorder *right = recorder_create(world, "right");
+	struct pro_message_block out;
+
+	recorder_pair(left, right);
+	pro_message_block_init_filled(&out, "bytes", 5);
+	ASSERT_OK(recorder_read(left, NULL, 0));
+	ASSERT_OK(recorder_write(right, &out));
+	RUN_UNTIL(world, left->count[EVENT_READ_STREAM] && right->count[EVENT_WRITE_STREAM]);
+	ck_assert_uint_eq(left->last[EVENT_READ_STREAM].bytes, 5);
+}
+
 /* More of them than there are blocks; the last reader gets its bytes. */
 void scenario_the_end_of_a_stream_keeps_no_lent_block(struct world *world)
 {
 	struct recorder *left, *right;
-	struct pro_message_block out;
 
 	world->options.lent_blocks = 2;
 	world_open(world);
@@ -261,21 +274,13 @@ void scenario_the_end_of_a_stream_keeps_no_lent_block(struct world *world)
 		RUN_UNTIL(world, left->count[EVENT_READ_STREAM] && right->is_closed);
 		ASSERT_ERROR(left->last[EVENT_READ_STREAM].error, PRO_EOF);
 	}
-	left = recorder_create(world, "left");
-	right = recorder_create(world, "right");
-	recorder_pair(left, right);
-	pro_message_block_init_filled(&out, "bytes", 5);
-	ASSERT_OK(recorder_read(left, NULL, 0));
-	ASSERT_OK(recorder_write(right, &out));
-	RUN_UNTIL(world, left->count[EVENT_READ_STREAM] && right->count[EVENT_WRITE_STREAM]);
-	ck_assert_uint_eq(left->last[EVENT_READ_STREAM].bytes, 5);
+	check_a_block_is_lent(world);
 }
 
 /* Nor do reads that fail: more of them than there are blocks, of a file only for writing. */
 void scenario_failed_reads_keep_no_lent_block(struct world *world)
 {
-	struct recorder *left, *right;
-	struct pro_message_block out;
+	struct recorder *left;
 
 	world->options.lent_blocks = 2;
 	world_open(world);
@@ -286,14 +291,7 @@ void scenario_failed_reads_keep_no_lent_block(struct world *world)
 		/* Windows forbids it, Linux has no such descriptor to read. */
 		RUN_UNTIL(world, left->errors[EVENT_READ_STREAM] == i + 1);
 	}
-	left = recorder_create(world, "left");
-	right = recorder_create(world, "right");
-	recorder_pair(left, right);
-	pro_message_block_init_filled(&out, "bytes", 5);
-	ASSERT_OK(recorder_read(left, NULL, 0));
-	ASSERT_OK(recorder_write(right, &out));
-	RUN_UNTIL(world, left->count[EVENT_READ_STREAM] && right->count[EVENT_WRITE_STREAM]);
-	ck_assert_uint_eq(left->last[EVENT_READ_STREAM].bytes, 5);
+	check_a_block_is_lent(world);
 }
 
 static void check_share(struct recorder *recorder, const struct event *event)
